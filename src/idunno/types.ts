@@ -1,0 +1,152 @@
+/**
+ * Models, jobs and tasks as the rest of the house sees them.
+ * A query is (item, repetition); a task is a range of queries cut when leased; an item is one
+ * input file at a fixed version.
+ */
+import type { NodeId } from '../base/index.js';
+
+export type ModelState = 'Undeployed' | 'Deployed' | 'Failed';
+
+export interface ModelInfo {
+  readonly name: string;
+  /** Counts the deployments of this name. */
+  readonly revision: number;
+  readonly state: ModelState;
+  readonly description: string;
+  /** Per worker: what it has done with the newest revision. */
+  readonly workers: readonly {
+    node: NodeId;
+    state: 'assigned' | 'fetched' | 'loading' | 'warm' | 'failed';
+    error?: string;
+  }[];
+  readonly files: readonly { name: string; version: number; bytes: number }[];
+}
+
+export type JobState =
+  | 'queued'
+  | 'running'
+  | 'paused'
+  | 'succeeded'
+  | 'succeeded-with-errors'
+  | 'failed'
+  | 'cancelled';
+
+export type TaskState = 'Ready' | 'Waiting' | 'Success' | 'Dead';
+
+export interface JobSpec {
+  readonly model: string;
+  /** Exactly one of these selects the inputs; each is pinned at its newest version. */
+  readonly inputs:
+    | { readonly prefix: string }
+    | { readonly glob: string }
+    | { readonly names: readonly string[] };
+  readonly batchSize: number;
+  readonly weight?: number;
+  /** How often each input is queried; each time decodes and infers anew. Default 1. */
+  readonly repeat?: number;
+  readonly owner?: string;
+  /** What people call it: the dataset in the classic tables. */
+  readonly label?: string;
+  readonly maxFailedItems?: number;
+}
+
+export interface JobInfo {
+  readonly id: number;
+  readonly model: string;
+  readonly revision: number;
+  readonly state: JobState;
+  readonly owner: string;
+  readonly label: string;
+  readonly batchSize: number;
+  readonly weight: number;
+  readonly repeat: number;
+  readonly items: number;
+  /** items × repeat. */
+  readonly queries: number;
+  readonly queriesDone: number;
+  readonly queriesFailed: number;
+  readonly tasksDone: number;
+  readonly tasksWaiting: number;
+  readonly createdMs: number;
+  readonly startedMs: number | undefined;
+  readonly firstResultMs: number | undefined;
+  readonly finishedMs: number | undefined;
+}
+
+/** Processing time of tasks in seconds; rates over the last 10 s and since the start. */
+export interface JobStats {
+  readonly id: number;
+  readonly model: string;
+  readonly state: JobState;
+  readonly queriesDone: number;
+  readonly tasksDone: number;
+  readonly itemsPerSecond10: number;
+  readonly tasksPerSecond10: number;
+  readonly itemsPerSecondTotal: number;
+  readonly tasksPerSecondTotal: number;
+  readonly meanSeconds: number;
+  readonly stdSeconds: number;
+  readonly p25Seconds: number;
+  readonly p50Seconds: number;
+  readonly p75Seconds: number;
+  readonly p99Seconds: number;
+  /** Nodes that hold leases of it now. */
+  readonly assignedNodes: readonly NodeId[];
+  /** Nodes on which its model is warm. */
+  readonly warmNodes: readonly NodeId[];
+}
+
+/** One line of a result file. */
+export interface ResultLine {
+  readonly item: number;
+  readonly repetition: number;
+  readonly input: string;
+  readonly version: number;
+  /** Classification: best first. */
+  readonly top?: readonly { label: string; score: number }[];
+  readonly output?: unknown;
+  readonly error?: string;
+}
+
+export interface VerifyReport {
+  readonly id: number;
+  readonly ok: boolean;
+  readonly queries: number;
+  readonly accepted: number;
+  readonly missing: number;
+  readonly duplicated: number;
+  readonly failedItems: number;
+  /** Results whose stored bytes hash to what the task recorded. */
+  readonly hashesChecked: number;
+  readonly problems: readonly string[];
+}
+
+/** Rates of running jobs side by side. */
+export interface FairnessReport {
+  /** (max − min) / max of items/s over the window; undefined with fewer than two jobs. */
+  readonly gap: number | undefined;
+  readonly windowMs: number;
+  readonly jobs: readonly { id: number; itemsPerSecond: number; tasksInWindow: number }[];
+}
+
+/** Works on every node. */
+export interface IdunnoClient {
+  /** The files of a model folder; throws BAD_MODEL with every problem found. */
+  deploy(
+    files: readonly { name: string; bytes: Uint8Array }[],
+    options?: { signal?: AbortSignal; onProgress?: (text: string) => void; timeoutMs?: number },
+  ): Promise<ModelInfo>;
+  models(): Promise<readonly ModelInfo[]>;
+  submitJob(spec: JobSpec): Promise<JobInfo>;
+  jobs(): Promise<readonly JobInfo[]>;
+  job(id: number): Promise<JobInfo>;
+  stats(id?: number): Promise<readonly JobStats[]>;
+  fairness(): Promise<FairnessReport>;
+  pause(id: number): Promise<JobInfo>;
+  resume(id: number): Promise<JobInfo>;
+  cancel(id: number): Promise<JobInfo>;
+  setBatchSize(id: number, batchSize: number): Promise<JobInfo>;
+  /** All accepted results in query order. */
+  results(id: number, options?: { signal?: AbortSignal }): AsyncIterable<ResultLine>;
+  verify(id: number): Promise<VerifyReport>;
+}

@@ -1,0 +1,87 @@
+/**
+ * Calls between nodes, and from clients to nodes. A call has a name, an array of small arguments
+ * (msgpack, see codec.ts), and optionally a body of raw bytes in either direction, streamed with
+ * back-pressure. Every call has a deadline and an AbortSignal.
+ */
+import type { BootEpoch, Ms, NodeId } from '../base/index.js';
+
+/** msgpack-safe: no undefined, integers below 2^53, arrays rather than maps where hot. */
+export type Wire =
+  | null
+  | boolean
+  | number
+  | string
+  | Uint8Array
+  | readonly Wire[]
+  | { readonly [key: string]: Wire };
+
+/** `control`: Raft, leases, small calls. `bulk`: files, snapshots. One connection each per peer. */
+export type Lane = 'control' | 'bulk';
+
+/** Who is at the other end. Clients have no name in the cluster. */
+export interface Peer {
+  readonly kind: 'node' | 'client';
+  readonly name: string;
+  readonly bootEpoch: BootEpoch;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface CallOptions {
+  readonly timeoutMs: Ms;
+  readonly signal?: AbortSignal;
+  readonly lane?: Lane;
+  /** Sent after the arguments, as fast as the receiver takes it. */
+  readonly body?: AsyncIterable<Uint8Array> | Uint8Array;
+}
+
+export interface CallResult {
+  readonly value: Wire;
+  /** Empty when the answer has no body. Must be consumed or the call aborted. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export interface HandlerContext {
+  readonly peer: Peer;
+  readonly signal: AbortSignal;
+  readonly deadlineMs: Ms;
+}
+
+export interface Answer {
+  readonly value: Wire;
+  readonly body?: AsyncIterable<Uint8Array> | Uint8Array;
+}
+
+/** Throw IdunnoError to refuse; anything else thrown is answered as INTERNAL and logged. */
+export type Handler = (
+  args: readonly Wire[],
+  body: AsyncIterable<Uint8Array>,
+  context: HandlerContext,
+) => Promise<Answer> | Answer;
+
+/** A message without an answer: Raft's. Dropped when the lane is down or too full. */
+export type NoticeHandler = (args: readonly Wire[], body: Uint8Array, peer: Peer) => void;
+
+export interface PeerEvents {
+  /** Control lane to a peer node is open (either side dialled). */
+  up(peer: Peer): void;
+  /** `refused`: reconnecting was refused or stayed unanswered for 30 ms, or a new epoch answered. */
+  down(peer: Peer, reason: 'closed' | 'refused' | 'silent' | 'new-epoch'): void;
+}
+
+/** One per process. Implemented by rpc.ts over a Network. */
+export interface Rpc {
+  handle(method: string, handler: Handler): void;
+  handleNotice(method: string, handler: NoticeHandler): void;
+  /** `to`: a node of the address book, or an address for clients. */
+  call(to: NodeId | Address, method: string, args: readonly Wire[], options: CallOptions): Promise<CallResult>;
+  /** Best effort, at most once, in order per lane. */
+  notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array): void;
+  /** Where nodes are; may change when members join. */
+  setAddress(node: NodeId, address: Address): void;
+  onPeer(events: Partial<PeerEvents>): void;
+  close(): Promise<void>;
+}
