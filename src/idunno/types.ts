@@ -4,6 +4,7 @@
  * input file at a fixed version.
  */
 import type { NodeId } from '../base/index.js';
+import type { RequestId } from '../store/index.js';
 
 export type ModelState = 'Undeployed' | 'Deployed' | 'Failed';
 
@@ -137,7 +138,7 @@ export interface IdunnoClient {
     options?: { signal?: AbortSignal; onProgress?: (text: string) => void; timeoutMs?: number },
   ): Promise<ModelInfo>;
   models(): Promise<readonly ModelInfo[]>;
-  submitJob(spec: JobSpec): Promise<JobInfo>;
+  submitJob(spec: JobSpec, options?: { request?: RequestId }): Promise<JobInfo>;
   jobs(): Promise<readonly JobInfo[]>;
   job(id: number): Promise<JobInfo>;
   stats(id?: number): Promise<readonly JobStats[]>;

@@ -3,6 +3,7 @@
  * A put makes a new immutable version; Raft commit order is version order (1, 2, 3 …).
  */
 import type { NodeId } from '../base/index.js';
+import type { RequestId } from '../store/index.js';
 
 export interface FileVersion {
   readonly name: string;
@@ -43,6 +44,8 @@ export interface PutResult {
 
 export interface PutOptions {
   readonly durability?: 'all' | 'quorum';
+  /** Makes a retried put commit one version only. */
+  readonly request?: RequestId;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
 }

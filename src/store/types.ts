@@ -86,9 +86,38 @@ export interface StoreModule {
   readonly indexes: readonly DerivedIndex<never>[];
 }
 
+/**
+ * A client session registered through the log (`session` is the index of that entry), and the
+ * number of this request in it. A retry under the same pair takes effect once, whatever node or
+ * leader it goes through.
+ */
+export interface RequestId {
+  readonly session: LogIndex;
+  readonly seq: number;
+}
+
 export interface SubmitOptions {
   readonly timeoutMs?: Ms;
   readonly signal?: AbortSignal;
+  /** Given by a client outside the node; else the node's own session is used. */
+  readonly request?: RequestId;
+}
+
+/** What Raft has decided about a node; SWIM only proposes. Key of the nodes table: [name]. */
+export type NodeStatus = 'up' | 'down' | 'left' | 'draining';
+
+export interface NodeRow {
+  readonly name: string;
+  readonly epoch: number;
+  readonly status: NodeStatus;
+  readonly host: string;
+  readonly port: number;
+  readonly slots: number;
+  readonly bootWallMs: Ms;
+  /** Log index and time of the last change of status. */
+  readonly sinceIndex: LogIndex;
+  readonly sinceMs: Ms;
+  readonly flaps: number;
 }
 
 /**
@@ -98,6 +127,8 @@ export interface SubmitOptions {
  */
 export interface StoreClient {
   submit(command: string, args: readonly Wire[], options?: SubmitOptions): Promise<Wire>;
+  /** Registers a session through the log, for a client that numbers its own requests. */
+  openSession(options?: SubmitOptions): Promise<LogIndex>;
   /** Linearizable: ReadIndex at a coordinator, then the query on its state. */
   query(query: string, args: readonly Wire[], options?: SubmitOptions): Promise<Wire>;
   /** Calls an RPC of the current leader (placement, leases), following NOT_LEADER hints. */
