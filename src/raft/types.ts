@@ -72,7 +72,12 @@ export type Message =
     }
   /** Leader to all; carries the newest read number that waits for a quorum (ReadIndex). */
   | { type: 'heartbeat'; term: Term; commit: LogIndex; read: number }
-  | { type: 'heartbeat-reply'; term: Term; read: number }
+  /**
+   * `verified`: the follower's log is known to equal the leader's up to here, in this term; 0 after
+   * a restart. No acknowledgement (nothing is promised to be durable): it tells the leader what was
+   * lost on the way, and that a restarted follower has to be probed before it may learn the commit.
+   */
+  | { type: 'heartbeat-reply'; term: Term; read: number; verified: LogIndex }
   /** Leader to the target of a transfer (dissertation §3.10). */
   | { type: 'timeout-now'; term: Term };
 
@@ -86,7 +91,11 @@ export type Input =
   | { kind: 'tick'; now: Ms }
   | { kind: 'message'; now: Ms; from: NodeId; message: Message }
   /** `id`s are the driver's, answered by `proposals` effects. */
-  | { kind: 'propose'; now: Ms; proposals: readonly { id: number; timeMs: number; data: Uint8Array }[] }
+  | {
+      kind: 'propose';
+      now: Ms;
+      proposals: readonly { id: number; timeMs: number; data: Uint8Array }[];
+    }
   | { kind: 'read-index'; now: Ms; id: number }
   /** The newest `persist` effect up to this mark is durable; stale marks are ignored. */
   | { kind: 'persisted'; now: Ms; index: LogIndex; term: Term; hardTerm: Term }
@@ -130,11 +139,14 @@ export type Effect =
   | { kind: 'role'; role: Role; term: Term; leader: NodeId | undefined }
   /** The follower needs what the log no longer has. */
   | { kind: 'send-snapshot'; to: NodeId }
-  /** Swap the staged snapshot in, atomically; then feed `snapshot-installed`. */
+  /**
+   * Swap the staged snapshot in, atomically; then feed `snapshot-installed`. Takes its place in the
+   * order of the persist effects: after those before it, before those after it.
+   */
   | { kind: 'install-snapshot'; from: NodeId; meta: SnapshotMeta }
-  /** Nothing before or at this index is needed by the log any more. */
-  | { kind: 'compact'; upTo: LogIndex }
-  /** The leader lost its entries of this term in [from, …): their proposers get "unknown". */
+  /** Nothing before or at this index is needed by the log any more; `meta` is for LogStore.compact. */
+  | { kind: 'compact'; upTo: LogIndex; meta: SnapshotMeta }
+  /** A transfer ended: with this new leader, or (undefined) without one. */
   | { kind: 'transfer-done'; to: NodeId | undefined };
 
 /** Milliseconds; DESIGN defaults in config.ts. */
