@@ -48,7 +48,7 @@ export interface DerivedIndexKey<I> {
 export interface DerivedIndex<I> {
   readonly key: DerivedIndexKey<I>;
   /** Tables whose rows it wants; at rebuild each row comes as a change with `before` undefined. */
-  readonly tables: readonly Table<never>[];
+  readonly tables: readonly Table<unknown>[];
   create(): I;
   onChange(index: I, change: Change): void;
 }
@@ -80,10 +80,10 @@ export type Query = (view: ReadView, args: readonly Wire[]) => Promise<Wire> | W
 /** What one module brings to the state machine. Names are `module.verb`. */
 export interface StoreModule {
   readonly name: string;
-  readonly tables: readonly Table<never>[];
+  readonly tables: readonly Table<unknown>[];
   readonly commands: Readonly<Record<string, Command>>;
   readonly queries: Readonly<Record<string, Query>>;
-  readonly indexes: readonly DerivedIndex<never>[];
+  readonly indexes: readonly DerivedIndex<unknown>[];
 }
 
 /**
@@ -132,11 +132,7 @@ export interface StoreClient {
   /** Linearizable: ReadIndex at a coordinator, then the query on its state. */
   query(query: string, args: readonly Wire[], options?: SubmitOptions): Promise<Wire>;
   /** Calls an RPC of the current leader (placement, leases), following NOT_LEADER hints. */
-  callLeader(
-    method: string,
-    args: readonly Wire[],
-    options?: SubmitOptions,
-  ): Promise<Wire>;
+  callLeader(method: string, args: readonly Wire[], options?: SubmitOptions): Promise<Wire>;
 }
 
 /** The state on a coordinator itself; undefined on other nodes. */

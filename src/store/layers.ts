@@ -1,0 +1,195 @@
+/**
+ * The rows as they are now: what was written but is not yet durable, over the database.
+ *
+ *     get ──▶ pending (written since the last flush) ──▶ inflight (being synced) ──▶ database
+ *
+ * Invariants: a row is never missing between its write and its durability, since a layer is
+ * dropped only after the database has it; at most one layer is in flight. Pins keep the rows of
+ * one moment readable while new ones are written over them, by keeping what was there before.
+ *
+ * Refuses nothing and decides nothing; writing order and durability are the state machine's.
+ */
+import { assert, type Database, IdunnoError } from '../base/index.js';
+import { keyFromBytes, keyToBytes, type RowKey } from './keys.js';
+
+/** What lies under the layers: a database, or nothing (tests). */
+export type RowBase = Pick<Database, 'get' | 'snapshot'>;
+
+/** `undefined` is a deletion. */
+type RowMap = Map<RowKey, Uint8Array | undefined>;
+
+export interface RowRange {
+  readonly from: RowKey;
+  /** Exclusive. */
+  readonly to: RowKey;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
+
+/** Rows that a long query may see overwritten before it is cut off. */
+const PIN_ROWS_MAX = 100_000;
+
+/** The rows of one moment: overwritten ones are kept here. */
+export class Pin {
+  readonly undo: RowMap = new Map();
+  readonly #release: (pin: Pin) => void;
+  #reason: string | undefined;
+
+  constructor(release: (pin: Pin) => void) {
+    this.#release = release;
+  }
+
+  keep(key: RowKey, before: Uint8Array | undefined): void {
+    if (this.#reason !== undefined || this.undo.has(key)) return;
+    if (this.undo.size >= PIN_ROWS_MAX) {
+      this.spoil(`more than ${PIN_ROWS_MAX} rows changed while it ran`);
+      return;
+    }
+    this.undo.set(key, before);
+  }
+
+  /** From now on reads through this pin are refused. */
+  spoil(reason: string): void {
+    this.#reason = reason;
+    this.undo.clear();
+  }
+
+  assertReadable(): void {
+    if (this.#reason === undefined) return;
+    throw new IdunnoError('UNAVAILABLE', `the query was cut off: ${this.#reason}; ask again`);
+  }
+
+  close(): void {
+    this.#release(this);
+  }
+}
+
+export class Layers {
+  #base: RowBase;
+  #pending: RowMap = new Map();
+  #inflight: RowMap = new Map();
+  readonly #pins = new Set<Pin>();
+
+  constructor(base: RowBase) {
+    this.#base = base;
+  }
+
+  get pendingRows(): number {
+    return this.#pending.size + this.#inflight.size;
+  }
+
+  get(key: RowKey): Uint8Array | undefined {
+    if (this.#pending.has(key)) return this.#pending.get(key);
+    if (this.#inflight.has(key)) return this.#inflight.get(key);
+    return this.#base.get(keyToBytes(key));
+  }
+
+  set(key: RowKey, bytes: Uint8Array | undefined): void {
+    if (this.#pins.size > 0) {
+      const before = this.get(key);
+      for (const pin of this.#pins) pin.keep(key, before);
+    }
+    this.#pending.set(key, bytes);
+  }
+
+  /** Moves what was written so far into flight and returns it, for one batch. */
+  takePending(): ReadonlyMap<RowKey, Uint8Array | undefined> {
+    assert(this.#inflight.size === 0, 'a layer is still in flight');
+    this.#inflight = this.#pending;
+    this.#pending = new Map();
+    return this.#inflight;
+  }
+
+  /** The layer in flight is durable. */
+  settleInflight(): void {
+    this.#inflight = new Map();
+  }
+
+  /** Another database takes the place of everything (a snapshot was installed). */
+  replaceBase(base: RowBase): void {
+    this.#base = base;
+    this.#pending = new Map();
+    this.#inflight = new Map();
+    for (const pin of this.#pins) pin.spoil('the state was replaced by a snapshot');
+  }
+
+  /** Rows of this moment stay readable through the pin until it is closed. */
+  pin(): Pin {
+    const pin = new Pin((closed) => this.#pins.delete(closed));
+    this.#pins.add(pin);
+    return pin;
+  }
+
+  /** Rows not yet in the database, in key order; with an empty base these are all rows. */
+  written(): (readonly [RowKey, Uint8Array | undefined])[] {
+    return sortedRows([this.#inflight, this.#pending], undefined);
+  }
+
+  /** Rows of the moment at which iteration starts (or of the pin's), in order. */
+  async *scan(range: RowRange, pin?: Pin): AsyncGenerator<readonly [RowKey, Uint8Array]> {
+    if (range.from >= range.to || range.limit === 0) return;
+    pin?.assertReadable();
+    const maps = [this.#inflight, this.#pending];
+    if (pin !== undefined) maps.push(pin.undo);
+    const over = sortedRows(maps, range);
+    const snapshot = this.#base.snapshot();
+    let left = range.limit ?? Number.POSITIVE_INFINITY;
+    try {
+      const under = snapshot.scan({
+        gte: keyToBytes(range.from),
+        lt: keyToBytes(range.to),
+        ...(range.reverse === true ? { reverse: true } : {}),
+        // Each written row hides at most one of the database's.
+        ...(range.limit === undefined ? {} : { limit: range.limit + over.length }),
+      });
+      for await (const row of mergeRows(over, under, range.reverse === true)) {
+        yield row;
+        left -= 1;
+        if (left <= 0) return;
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+}
+
+/** Later maps win. In key order, or against it when the range is reversed. */
+function sortedRows(
+  maps: readonly RowMap[],
+  range: RowRange | undefined,
+): (readonly [RowKey, Uint8Array | undefined])[] {
+  const merged: RowMap = new Map();
+  for (const map of maps) {
+    for (const [key, bytes] of map) {
+      if (range === undefined || (key >= range.from && key < range.to)) merged.set(key, bytes);
+    }
+  }
+  const rows = [...merged];
+  const sign = range?.reverse === true ? -1 : 1;
+  rows.sort(([a], [b]) => (a < b ? -sign : sign));
+  return rows;
+}
+
+/** Two ordered sources as one; where both have a key, `over` wins. */
+async function* mergeRows(
+  over: readonly (readonly [RowKey, Uint8Array | undefined])[],
+  under: AsyncIterable<readonly [Uint8Array, Uint8Array]>,
+  reverse: boolean,
+): AsyncGenerator<readonly [RowKey, Uint8Array]> {
+  let at = 0;
+  for await (const [keyBytes, value] of under) {
+    const key = keyFromBytes(keyBytes);
+    let hidden = false;
+    for (; at < over.length; at += 1) {
+      const [overKey, overValue] = over[at] as (typeof over)[number];
+      if (overKey === key) hidden = true;
+      else if (reverse ? overKey < key : overKey > key) break;
+      if (overValue !== undefined) yield [overKey, overValue];
+    }
+    if (!hidden) yield [key, value];
+  }
+  for (; at < over.length; at += 1) {
+    const [key, value] = over[at] as (typeof over)[number];
+    if (value !== undefined) yield [key, value];
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Client sessions: why a retried request takes effect once (dissertation §6.3).
+ *
+ * A session is registered by a command of its own; its id is the index of that entry, so no id is
+ * ever given twice. The outcome of each request is remembered until the client says, in a later
+ * request, that it has the answer (`ackedBelow`). A request at or below the floor
+ *
+ *     floor = max(ackedBelow − 1, highest seq − SESSION_WINDOW)
+ *
+ * is never executed: its outcome is either known to the client or lost, hence UNKNOWN_OUTCOME.
+ * Sessions are evicted by the log index of their last request, least first, so all replicas evict
+ * the same one; an evicted session's requests are never executed.
+ *
+ * Everything here is a function of the log. Sessions live in memory and their rows are written
+ * once per apply group; outcomes are rows of their own.
+ */
+import { assert, IdunnoError, type LogIndex } from '../base/index.js';
+import { decode, encode } from '../net/index.js';
+import { STORE_BUCKETS } from './buckets.js';
+import { decodeOutcome, encodeOutcome, type Outcome } from './command.js';
+import { afterPrefix, decodeKey, encodeKey } from './keys.js';
+import type { Layers } from './layers.js';
+import { defineTable } from './table.js';
+import type { RowStore } from './tx.js';
+
+/** [lastIndex, ackedBelow] by [session]. */
+export const SESSIONS = defineTable<readonly [number, number]>({
+  bucket: STORE_BUCKETS.sessions,
+  name: 'sessions',
+});
+/** Outcome by [session, seq]. */
+export const OUTCOMES = defineTable<readonly unknown[]>({
+  bucket: STORE_BUCKETS.outcomes,
+  name: 'outcomes',
+});
+
+export const SESSION_COUNT_MAX = 10_000;
+/** How far a request may be ahead of the oldest one whose answer the client lacks. */
+export const SESSION_WINDOW = 1024;
+/** Results ride in the log's memory and in rows: larger ones are queried, not returned. */
+export const OUTCOME_BYTES_MAX = 64 * 1024;
+
+interface Session {
+  lastIndex: LogIndex;
+  ackedBelow: number;
+  /** Sequence numbers whose outcome is remembered. */
+  readonly remembered: Set<number>;
+  highest: number;
+}
+
+export type Admission =
+  | { readonly kind: 'execute' }
+  /** Seen before: this was its outcome. */
+  | { readonly kind: 'answered'; readonly outcome: Outcome };
+
+export class Sessions {
+  readonly #rows: RowStore;
+  readonly #countMax: number;
+  /** In order of their last request. */
+  readonly #byId = new Map<LogIndex, Session>();
+  readonly #dirty = new Set<LogIndex>();
+
+  constructor(rows: RowStore, countMax = SESSION_COUNT_MAX) {
+    this.#rows = rows;
+    this.#countMax = countMax;
+  }
+
+  get count(): number {
+    return this.#byId.size;
+  }
+
+  /** Reads the rows back, at start or after a snapshot. */
+  static async load(rows: Layers, countMax = SESSION_COUNT_MAX): Promise<Sessions> {
+    const sessions = new Sessions(rows, countMax);
+    const found: [LogIndex, Session][] = [];
+    const from = encodeKey(SESSIONS.bucket, []);
+    for await (const [key, bytes] of rows.scan({ from, to: afterPrefix(from) })) {
+      const [lastIndex, ackedBelow] = decode(bytes) as [number, number];
+      const id = decodeKey(key).parts[0] as number;
+      found.push([id, { lastIndex, ackedBelow, remembered: new Set(), highest: 0 }]);
+    }
+    found.sort(([a, x], [b, y]) => x.lastIndex - y.lastIndex || a - b);
+    for (const [id, session] of found) sessions.#byId.set(id, session);
+    const outcomes = encodeKey(OUTCOMES.bucket, []);
+    for await (const [key] of rows.scan({ from: outcomes, to: afterPrefix(outcomes) })) {
+      const [id, seq] = decodeKey(key).parts as [number, number];
+      const session = sessions.#byId.get(id);
+      assert(session !== undefined, `an outcome of session ${id}, which is not registered`);
+      session.remembered.add(seq);
+      session.highest = Math.max(session.highest, seq);
+    }
+    return sessions;
+  }
+
+  /** A new session; the least recently used one goes where there are too many. */
+  register(index: LogIndex): LogIndex {
+    assert(!this.#byId.has(index), `session ${index} is registered twice`);
+    while (this.#byId.size >= this.#countMax) this.#evictOldest();
+    this.#byId.set(index, { lastIndex: index, ackedBelow: 0, remembered: new Set(), highest: 0 });
+    this.#dirty.add(index);
+    return index;
+  }
+
+  /** Decides whether a request is executed. Throws UNKNOWN_OUTCOME or BAD_ARGUMENT; then not. */
+  admit(id: LogIndex, seq: number, ackedBelow: number, index: LogIndex): Admission {
+    const session = this.#byId.get(id);
+    if (session === undefined) {
+      throw new IdunnoError(
+        'UNKNOWN_OUTCOME',
+        `session ${id} is not known any more: request ${seq} was not executed now, but an earlier try may have been; open a new session`,
+        { reason: 'session-evicted', session: id },
+      );
+    }
+    if (seq < 1 || ackedBelow > seq) {
+      throw new IdunnoError('BAD_ARGUMENT', `request ${seq} of session ${id} acks ${ackedBelow}`);
+    }
+    this.#touch(id, session, index);
+    if (session.remembered.has(seq)) {
+      const bytes = this.#rows.get(encodeKey(OUTCOMES.bucket, [id, seq]));
+      assert(bytes !== undefined, `outcome ${seq} of session ${id} is remembered but not stored`);
+      return { kind: 'answered', outcome: decodeOutcome(bytes) };
+    }
+    if (seq < session.ackedBelow || seq <= session.highest - SESSION_WINDOW) {
+      throw new IdunnoError(
+        'UNKNOWN_OUTCOME',
+        `request ${seq} of session ${id} is too old to tell whether it took effect`,
+        { reason: 'request-forgotten', session: id },
+      );
+    }
+    this.#forgetBelow(id, session, ackedBelow);
+    return { kind: 'execute' };
+  }
+
+  /** Remembers the outcome of an executed request. */
+  record(id: LogIndex, seq: number, outcome: Outcome): void {
+    const session = this.#byId.get(id);
+    assert(session !== undefined && !session.remembered.has(seq), `outcome ${seq} of ${id}`);
+    this.#rows.set(encodeKey(OUTCOMES.bucket, [id, seq]), encodeOutcome(outcome));
+    session.remembered.add(seq);
+    if (seq <= session.highest) return;
+    session.highest = seq;
+    this.#forgetBelow(id, session, seq - SESSION_WINDOW + 1);
+  }
+
+  /** Writes the rows of sessions that moved: once per apply group. */
+  flush(): void {
+    for (const id of this.#dirty) {
+      const session = this.#byId.get(id);
+      if (session === undefined) continue;
+      const row = encode([session.lastIndex, session.ackedBelow]);
+      this.#rows.set(encodeKey(SESSIONS.bucket, [id]), row);
+    }
+    this.#dirty.clear();
+  }
+
+  #touch(id: LogIndex, session: Session, index: LogIndex): void {
+    session.lastIndex = index;
+    this.#byId.delete(id);
+    this.#byId.set(id, session);
+    this.#dirty.add(id);
+  }
+
+  /** Outcomes of requests below `seq` are not asked for any more. */
+  #forgetBelow(id: LogIndex, session: Session, seq: number): void {
+    if (seq <= session.ackedBelow) return;
+    session.ackedBelow = seq;
+    for (const old of session.remembered) {
+      if (old >= seq) continue;
+      session.remembered.delete(old);
+      this.#rows.set(encodeKey(OUTCOMES.bucket, [id, old]), undefined);
+    }
+  }
+
+  /** Requests of one entry share an index: the smaller id goes first, on every replica. */
+  #evictOldest(): void {
+    let oldest: LogIndex | undefined;
+    let lastIndex = 0;
+    for (const [id, session] of this.#byId) {
+      if (oldest !== undefined && session.lastIndex > lastIndex) break;
+      if (oldest === undefined || id < oldest) oldest = id;
+      lastIndex = session.lastIndex;
+    }
+    assert(oldest !== undefined, 'no session to evict');
+    for (const seq of this.#byId.get(oldest)?.remembered ?? []) {
+      this.#rows.set(encodeKey(OUTCOMES.bucket, [oldest, seq]), undefined);
+    }
+    this.#rows.set(encodeKey(SESSIONS.bucket, [oldest]), undefined);
+    this.#byId.delete(oldest);
+    this.#dirty.delete(oldest);
+  }
+}
