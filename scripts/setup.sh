@@ -24,6 +24,12 @@ major=$(node -p 'process.versions.node.split(".")[0]')
 # The CPU build of onnxruntime is inside its package; its install script would fetch CUDA libraries.
 export ONNXRUNTIME_NODE_INSTALL="${ONNXRUNTIME_NODE_INSTALL:-skip}"
 
+# Node's own headers, where they came with it, spare a download when node-canvas is built.
+prefix="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
+if [ -e "$prefix/include/node/node_version.h" ]; then
+  export npm_config_nodedir="${npm_config_nodedir:-$prefix}"
+fi
+
 canvas_loads() { node -e 'require("canvas").createCanvas(1, 1)' >/dev/null 2>&1; }
 
 install_packages() {
