@@ -1,0 +1,77 @@
+/** One node's view of its cluster, as plain data. */
+import type { LogIndex, NodeId, Term } from '../base/index.js';
+import type { ProgressState } from './progress.js';
+import type { RaftState } from './state.js';
+import type { Role } from './types.js';
+
+export interface PeerStatus {
+  readonly peer: NodeId;
+  readonly state: ProgressState;
+  readonly match: LogIndex;
+  readonly next: LogIndex;
+  readonly inflight: number;
+  /** Answered within an election timeout. */
+  readonly isActive: boolean;
+}
+
+export interface RaftStatus {
+  readonly self: NodeId;
+  readonly role: Role;
+  readonly term: Term;
+  readonly vote: NodeId | undefined;
+  readonly leader: NodeId | undefined;
+  readonly commit: LogIndex;
+  /** Last index of the log, durable or not. */
+  readonly last: LogIndex;
+  readonly lastTerm: Term;
+  /** The log is durable here up to this index. */
+  readonly stable: LogIndex;
+  readonly applied: LogIndex;
+  /** The log starts after this index. */
+  readonly snapshot: LogIndex;
+  readonly logBytes: number;
+  readonly voters: readonly NodeId[];
+  readonly outgoing: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+  readonly isSuspect: boolean;
+  readonly isInstalling: boolean;
+  /** Target of a transfer in progress. */
+  readonly transferTo: NodeId | undefined;
+  readonly pendingReads: number;
+  /** Leader only: the others, in the order of the configuration. */
+  readonly progress: readonly PeerStatus[];
+}
+
+export function describeStatus(state: RaftState): RaftStatus {
+  const { log, conf, leading } = state;
+  const activeSince = state.now - state.timing.electionMaxMs;
+  return {
+    self: state.self,
+    role: state.role,
+    term: state.term,
+    vote: state.vote,
+    leader: state.leader,
+    commit: state.commit,
+    last: log.lastIndex,
+    lastTerm: log.lastTerm,
+    stable: log.stable,
+    applied: state.applied,
+    snapshot: log.snapshotIndex,
+    logBytes: log.bytes,
+    voters: conf.voters,
+    outgoing: conf.outgoing,
+    learners: conf.learners,
+    isSuspect: state.isSuspect,
+    isInstalling: state.installing !== undefined,
+    transferTo: leading?.transfer?.to,
+    pendingReads: leading?.reads.size ?? 0,
+    progress: [...(leading?.progress ?? [])].map(([peer, progress]) => ({
+      peer,
+      state: progress.state,
+      match: progress.match,
+      next: progress.next,
+      inflight: progress.inflightCount,
+      isActive: progress.activeAt >= activeSince,
+    })),
+  };
+}
