@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   MODEL_NOT_FOUND: facts('unchanged', false, 3),
   JOB_NOT_FOUND: facts('unchanged', false, 3),
   NODE_NOT_FOUND: facts('unchanged', false, 3),
+  SETTING_NOT_FOUND: facts('unchanged', false, 3),
   // refusals of the state machine
   MODEL_UNDEPLOYED: facts('unchanged', false, 1),
   JOB_STATE: facts('unchanged', false, 1),
