@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { DRAWING_KINDS, drawSet } from './sets.js';
 
 const USAGE = `usage: main.js OUT_DIR ${DRAWING_KINDS.join('|')} COUNT SEED`;
@@ -37,4 +38,5 @@ function usage(): number {
   return 2;
 }
 
-process.exitCode = main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  process.exitCode = main(process.argv.slice(2));
