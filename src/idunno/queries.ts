@@ -1,0 +1,290 @@
+/**
+ * What can be asked about models and jobs. Queries read one coordinator's rows of one moment and
+ * answer with plain objects in the shapes of types.ts; lists are bounded and paged.
+ *
+ * Rates need a "now": the wall clock of the coordinator that answers, which the composition root
+ * passes in. It differs from the leader's by what the machines' clocks differ; the gap between
+ * jobs, which are all measured against the same "now", does not suffer from it.
+ */
+import type { Ms, NodeId } from '../base/index.js';
+import type { Wire } from '../net/index.js';
+import { parseCount, type Query, type ReadView } from '../store/index.js';
+import { modelNotFound } from './command-models.js';
+import { jobNotFound } from './command-jobs.js';
+import { ASSIGNMENTS_INDEX, JOBS_INDEX, LEASES_INDEX, MODELS_INDEX, modelKey } from './indexes.js';
+import { edgeAfter, gapOf, rateSince, windowStart } from './rates.js';
+import { EMPTY_STATS, summarize } from './stats.js';
+import {
+  type FailureRow,
+  failures,
+  isRunnable,
+  type JobRow,
+  jobs,
+  type ModelRow,
+  queriesOf,
+  results,
+  type SegmentRow,
+  segments,
+  stats,
+  type TaskRow,
+  tasks,
+} from './tables.js';
+import type { FairnessReport, JobInfo, JobStats, ModelInfo, TaskState } from './types.js';
+import { readJobId, readModelName } from './wire.js';
+
+/** Jobs in one answer: the newest ones. */
+const JOBS_LISTED_MAX = 1_000;
+/** Tasks in one page; with their inline results at most 16 KiB each. */
+const TASK_PAGE_MAX = 500;
+const TASK_PAGE_BYTES_MAX = 256 * 1024;
+const FAILURE_PAGE_MAX = 500;
+
+/** What a client must know of a job to read its results; see results.ts. */
+export interface JobSource {
+  readonly id: number;
+  readonly state: string;
+  readonly manifest: string;
+  readonly manifestVersion: number;
+  readonly items: number;
+  readonly repeat: number;
+  readonly queries: number;
+}
+
+/** One task row as results are read and verified from. */
+export interface TaskPlace {
+  readonly from: number;
+  readonly to: number;
+  readonly state: TaskState;
+  readonly hash: string;
+  readonly bytes: number;
+  readonly failed: number;
+  /** The lines themselves while they are in the tables, else where they lie. */
+  readonly inline: Uint8Array | null;
+  readonly file: string;
+  readonly version: number;
+  readonly fileBytes: number;
+  readonly offset: number;
+}
+
+export function jobInfo(job: JobRow): JobInfo {
+  return {
+    id: job.id,
+    model: job.model,
+    revision: job.revision,
+    state: job.state,
+    owner: job.owner,
+    label: job.label,
+    batchSize: job.batch,
+    weight: job.weight,
+    repeat: job.repeat,
+    items: job.items,
+    queries: queriesOf(job),
+    queriesDone: job.done,
+    queriesFailed: job.failed,
+    tasksDone: job.tasksDone,
+    tasksWaiting: job.leases,
+    createdMs: job.createdMs,
+    startedMs: job.startedMs ?? undefined,
+    firstResultMs: job.firstMs ?? undefined,
+    finishedMs: job.finishedMs ?? undefined,
+  };
+}
+
+export function jobStats(view: ReadView, job: JobRow, nowMs: Ms): JobStats {
+  const row = view.get(stats, [job.id]) ?? EMPTY_STATS;
+  const times = summarize(row);
+  // A young job's rates are taken over its age, not over time before it began.
+  const start = Math.max(windowStart(nowMs), edgeAfter(job.startedMs ?? nowMs));
+  const recent = rateSince(row.slots, start, Math.max(nowMs, start));
+  const endMs = job.finishedMs ?? nowMs;
+  const seconds = Math.max(0, endMs - (job.startedMs ?? endMs)) / 1000;
+  const leases = view.index(LEASES_INDEX).byJob.get(job.id)?.values() ?? [];
+  const given = view.index(ASSIGNMENTS_INDEX).byModel.get(modelKey(job.model, job.revision));
+  const warm = [...(given?.values() ?? [])].filter((each) => each.state === 'warm');
+  return {
+    id: job.id,
+    model: job.model,
+    state: job.state,
+    queriesDone: job.done,
+    tasksDone: job.tasksDone,
+    itemsPerSecond10: recent.itemsPerSecond,
+    tasksPerSecond10: recent.tasksPerSecond,
+    itemsPerSecondTotal: seconds === 0 ? 0 : job.done / seconds,
+    tasksPerSecondTotal: seconds === 0 ? 0 : job.tasksDone / seconds,
+    meanSeconds: times.mean,
+    stdSeconds: times.std,
+    p25Seconds: times.p25,
+    p50Seconds: times.p50,
+    p75Seconds: times.p75,
+    p99Seconds: times.p99,
+    assignedNodes: nodeNames([...leases]),
+    warmNodes: nodeNames(warm),
+  };
+}
+
+function nodeNames(rows: readonly { readonly node: string }[]): NodeId[] {
+  return [...new Set(rows.map((row) => row.node))].sort() as NodeId[];
+}
+
+/** Gap between the jobs that have ready work and a warm worker. */
+export function fairness(view: ReadView, nowMs: Ms): FairnessReport {
+  const competing = [...view.index(JOBS_INDEX).values()]
+    .filter((job) => isRunnable(job.state) && job.active)
+    .map((job) => ({ ...job, slots: (view.get(stats, [job.id]) ?? EMPTY_STATS).slots }));
+  const { gap, windowMs, rates } = gapOf(competing, nowMs);
+  return {
+    gap,
+    windowMs,
+    jobs: rates.map(({ id, itemsPerSecond, tasks: tasksInWindow }) => ({
+      id,
+      itemsPerSecond,
+      tasksInWindow,
+    })),
+  };
+}
+
+/** The newest revision, and what each worker has done with it. */
+export function modelInfo(view: ReadView, model: ModelRow): ModelInfo {
+  const { revisions } = view.index(MODELS_INDEX);
+  const key = modelKey(model.name, model.newest);
+  const row = revisions.get(key);
+  const given = view.index(ASSIGNMENTS_INDEX).byModel.get(key)?.values() ?? [];
+  return {
+    name: model.name,
+    revision: model.newest,
+    state: row?.state ?? 'Undeployed',
+    description: row?.description ?? '',
+    workers: [...given]
+      .sort((a, b) => (a.node < b.node ? -1 : 1))
+      .map(({ node, state, error }) => ({
+        node: node as NodeId,
+        state,
+        ...(error === null ? {} : { error }),
+      })),
+    files: row?.files ?? [],
+  };
+}
+
+function findJob(view: ReadView, args: readonly Wire[]): JobRow {
+  const id = readJobId(args[0]);
+  const job = view.get(jobs, [id]);
+  if (job === undefined) throw jobNotFound(id);
+  return job;
+}
+
+async function listJobs(view: ReadView): Promise<JobRow[]> {
+  const rows: JobRow[] = [];
+  const range = { limit: JOBS_LISTED_MAX, reverse: true };
+  for await (const [, row] of view.scan(jobs, range)) rows.push(row);
+  return rows.reverse();
+}
+
+/** `idunno.job.source` [id] → JobSource. */
+const jobSource: Query = (view, args) => {
+  const job = findJob(view, args);
+  const { id, state, manifest, manifestVersion, items, repeat } = job;
+  return toWire({ id, state, manifest, manifestVersion, items, repeat, queries: queriesOf(job) });
+};
+
+/** `idunno.job.tasks` [id, after|null, limit] → TaskPlace[] by `from`; empty at the end. */
+const jobTasks: Query = async (view, args) => {
+  const { id } = findJob(view, args);
+  const limit = parseCount(args[2] ?? TASK_PAGE_MAX, 'the limit of a page', TASK_PAGE_MAX);
+  const after =
+    args[1] === null || args[1] === undefined ? {} : { after: [id, readJobId(args[1])] };
+  const page: TaskPlace[] = [];
+  let bytes = 0;
+  const known = new Map<number, SegmentRow | undefined>();
+  for await (const [[, from], task] of view.scan(tasks, { prefix: [id], ...after, limit })) {
+    const place = taskPlace(view, id, from as number, task, known);
+    page.push(place);
+    bytes += place.inline?.length ?? 0;
+    if (bytes >= TASK_PAGE_BYTES_MAX) break;
+  }
+  return toWire(page);
+};
+
+function taskPlace(
+  view: ReadView,
+  id: number,
+  from: number,
+  task: TaskRow,
+  known: Map<number, SegmentRow | undefined>,
+): TaskPlace {
+  if (!known.has(task.segment) && task.segment > 0) {
+    known.set(task.segment, view.get(segments, [id, task.segment]));
+  }
+  const segment = known.get(task.segment);
+  const isFinished = task.state === 'Success' || task.state === 'Dead';
+  const inline = isFinished && task.segment === 0 ? view.get(results, [id, from])?.bytes : null;
+  return {
+    from,
+    to: task.to,
+    state: task.state,
+    hash: task.hash,
+    bytes: task.bytes,
+    failed: task.failed,
+    inline: inline ?? null,
+    file: segment?.file ?? '',
+    version: segment?.version ?? 0,
+    fileBytes: segment?.bytes ?? 0,
+    offset: task.offset,
+  };
+}
+
+/** `idunno.job.failures` [id, after|null] → [{from, count, named}] by `from`. */
+const jobFailures: Query = async (view, args) => {
+  const { id } = findJob(view, args);
+  const after =
+    args[1] === null || args[1] === undefined ? {} : { after: [id, readJobId(args[1])] };
+  const rows: FailureRow[] = [];
+  const range = { prefix: [id], ...after, limit: FAILURE_PAGE_MAX };
+  for await (const [, row] of view.scan(failures, range)) rows.push(row);
+  return toWire(rows);
+};
+
+const modelList: Query = (view) => {
+  const { models } = view.index(MODELS_INDEX);
+  const rows = [...models.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return toWire(rows.map((row) => modelInfo(view, row)));
+};
+
+const modelOne: Query = (view, args) => {
+  const name = readModelName(args[0]);
+  const row = view.index(MODELS_INDEX).models.get(name);
+  if (row === undefined) throw modelNotFound(name);
+  return toWire({ ...modelInfo(view, row), serving: row.serving, error: errorOf(view, row) });
+};
+
+function errorOf(view: ReadView, row: ModelRow): string | null {
+  return view.index(MODELS_INDEX).revisions.get(modelKey(row.name, row.newest))?.error ?? null;
+}
+
+/** All queries of the module. `wallMs`: this machine's clock. */
+export function createQueries(wallMs: () => Ms): Readonly<Record<string, Query>> {
+  return {
+    'idunno.models': modelList,
+    'idunno.model': modelOne,
+    'idunno.jobs': async (view) => toWire((await listJobs(view)).map(jobInfo)),
+    'idunno.job': (view, args) => toWire(jobInfo(findJob(view, args))),
+    'idunno.stats': async (view, args) => {
+      const wanted =
+        args[0] === null || args[0] === undefined ? await listJobs(view) : [findJob(view, args)];
+      return toWire(wanted.map((job) => jobStats(view, job, wallMs())));
+    },
+    'idunno.fairness': (view) => toWire(fairness(view, wallMs())),
+    'idunno.job.source': jobSource,
+    'idunno.job.tasks': jobTasks,
+    'idunno.job.failures': jobFailures,
+  };
+}
+
+/** Undefined becomes absent: a msgpack-safe copy of a plain value. */
+function toWire(value: unknown): Wire {
+  if (Array.isArray(value)) return value.map(toWire);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
+    return (value ?? null) as Wire;
+  }
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(entries.map(([key, each]) => [key, toWire(each)]));
+}
