@@ -14,8 +14,10 @@
  * in place, size, turn, squash and light, and are partly hidden by blades or leaves.
  */
 import { createDrawing, type DrawingContext, encodePng } from '../../src/image/index.js';
+import { type Pen, paintGround, paintLight, paintOcclusion, paintStem } from './flower-scene.js';
 import type { LabelledDrawing } from './digits.js';
 import { addGrain } from './noise.js';
+import { type Color, CENTERS, css, PETALS, shade, vary } from './palette.js';
 import { between, happens, pick, type Rng, wholeBetween } from './rng.js';
 
 /** The labels of this kind, in the order of the model's outputs. */
@@ -26,19 +28,6 @@ export type FlowerLabel = (typeof FLOWER_LABELS)[number];
 
 /** Side of a drawing in pixels. */
 export const FLOWER_SIDE = 96;
-
-/** Hue 0..360, saturation and lightness 0..100, jittered for each use. */
-type Color = readonly [hue: number, saturation: number, lightness: number];
-
-/** Petals of every kind: white, yellow, orange, pink, red, violet. */
-const PETALS: readonly Color[] = [
-  [50, 10, 94],
-  [50, 90, 58],
-  [32, 92, 55],
-  [335, 70, 72],
-  [355, 78, 45],
-  [285, 45, 55],
-];
 
 /** What nature does more often; a third of the drawings take it, so photographs and drawings meet. */
 const USUAL: Record<FlowerLabel, readonly Color[]> = {
@@ -59,23 +48,6 @@ const USUAL: Record<FlowerLabel, readonly Color[]> = {
   ],
 };
 
-const CENTERS: readonly Color[] = [
-  [48, 85, 50],
-  [30, 60, 28],
-  [75, 45, 40],
-  [20, 45, 15],
-];
-
-const GROUNDS: readonly Color[] = [
-  [110, 35, 28],
-  [95, 30, 45],
-  [205, 55, 68],
-  [30, 25, 30],
-  [0, 0, 12],
-  [45, 20, 80],
-  [260, 15, 50],
-];
-
 const SHAPES: Record<FlowerLabel, (pen: Pen, color: Color) => void> = {
   daisy: paintDaisy,
   dandelion: paintDandelion,
@@ -83,12 +55,6 @@ const SHAPES: Record<FlowerLabel, (pen: Pen, color: Color) => void> = {
   sunflowers: paintSunflower,
   tulips: paintTulip,
 };
-
-/** What a shape paints with: a context whose unit is the head's radius, origin in its middle. */
-interface Pen {
-  readonly context: DrawingContext;
-  readonly rng: Rng;
-}
 
 /** Draws one flower, 96×96. The label comes from `rng` unless it is given. */
 export function drawFlower(
@@ -326,86 +292,6 @@ function petal(
   context.stroke();
 }
 
-function paintStem({ context, rng }: Pen): void {
-  context.strokeStyle = css(vary(rng, [110, 38, 32]));
-  context.lineWidth = between(rng, 0.06, 0.13);
-  context.beginPath();
-  context.moveTo(0, 0);
-  context.quadraticCurveTo(between(rng, -0.4, 0.4), 1.2, between(rng, -0.8, 0.8), 4);
-  context.stroke();
-}
-
-/** A plain or graded ground with soft blots, out of focus, and often blades of grass. */
-function paintGround(pen: Pen, side: number): void {
-  const { context, rng } = pen;
-  const color = vary(rng, pick(rng, GROUNDS));
-  const slope = context.createLinearGradient(0, 0, side * between(rng, -1, 1), side);
-  slope.addColorStop(0, css(shade(color, between(rng, -12, 12))));
-  slope.addColorStop(1, css(shade(color, between(rng, -12, 12))));
-  context.fillStyle = slope;
-  context.fillRect(0, 0, side, side);
-  for (let i = wholeBetween(rng, 0, 12); i > 0; i -= 1) {
-    const palette = happens(rng, 0.3) ? PETALS : happens(rng, 0.5) ? GROUNDS : CENTERS;
-    const blot = vary(rng, pick(rng, palette));
-    const x = between(rng, 0, side);
-    const y = between(rng, 0, side);
-    const radius = side * between(rng, 0.05, 0.25);
-    const soft = context.createRadialGradient(x, y, 0, x, y, radius);
-    soft.addColorStop(0, css(blot, between(rng, 0.2, 0.7)));
-    soft.addColorStop(1, css(blot, 0));
-    context.fillStyle = soft;
-    context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
-  }
-  if (happens(rng, 0.5))
-    for (let i = wholeBetween(rng, 2, 10); i > 0; i -= 1) blade(pen, side, 0.8);
-}
-
-/** Up to three blades, or a leaf from the rim, over a part of the head. */
-function paintOcclusion(pen: Pen, side: number): void {
-  const { context, rng } = pen;
-  if (happens(rng, 0.4))
-    for (let i = wholeBetween(rng, 1, 3); i > 0; i -= 1) blade(pen, side, 0.95);
-  if (!happens(rng, 0.3)) return;
-  const angle = between(rng, 0, 2 * Math.PI);
-  context.save();
-  context.translate(
-    side / 2 + Math.cos(angle) * side * 0.6,
-    side / 2 + Math.sin(angle) * side * 0.6,
-  );
-  context.rotate(angle + between(rng, -0.7, 0.7));
-  context.fillStyle = css(vary(rng, [110, 35, 35]));
-  context.beginPath();
-  context.ellipse(0, 0, side * between(rng, 0.2, 0.33), side * between(rng, 0.07, 0.15), 0, 0, 7);
-  context.fill();
-  context.restore();
-}
-
-function blade({ context, rng }: Pen, side: number, alpha: number): void {
-  const x = between(rng, 0, side);
-  const top = between(rng, -0.1, 0.6) * side;
-  context.strokeStyle = css(vary(rng, [105, 40, 38]), alpha);
-  context.lineWidth = between(rng, 0.8, 3);
-  context.beginPath();
-  context.moveTo(x, side);
-  context.quadraticCurveTo(
-    x + between(rng, -14, 14),
-    (top + side) / 2,
-    x + between(rng, -30, 30),
-    top,
-  );
-  context.stroke();
-}
-
-/** Sun or shadow from one side over everything. */
-function paintLight({ context, rng }: Pen, side: number): void {
-  const light = context.createLinearGradient(between(rng, 0, side), 0, between(rng, 0, side), side);
-  const tone = happens(rng, 0.5) ? 255 : 0;
-  light.addColorStop(0, `rgba(${tone}, ${tone}, ${tone}, ${between(rng, 0, 0.3).toFixed(3)})`);
-  light.addColorStop(1, `rgba(${tone}, ${tone}, ${tone}, 0)`);
-  context.fillStyle = light;
-  context.fillRect(0, 0, side, side);
-}
-
 /** A disc lit from above left. */
 function paintDome(context: DrawingContext, radius: number, color: Color): void {
   const dome = context.createRadialGradient(-radius / 3, -radius / 3, 0, 0, 0, radius);
@@ -426,24 +312,4 @@ function ray(context: DrawingContext, angle: number, from: number, to: number): 
   context.moveTo(Math.cos(angle) * from, Math.sin(angle) * from);
   context.lineTo(Math.cos(angle) * to, Math.sin(angle) * to);
   context.stroke();
-}
-
-/** A near colour; `amount` 1 is the usual spread between two flowers, less within one. */
-function vary(rng: Rng, [hue, saturation, lightness]: Color, amount = 1): Color {
-  return [
-    hue + between(rng, -12, 12) * amount,
-    saturation + between(rng, -10, 10) * amount,
-    lightness + between(rng, -9, 9) * amount,
-  ];
-}
-
-function shade([hue, saturation, lightness]: Color, by: number): Color {
-  return [hue, saturation, lightness + by];
-}
-
-function css([hue, saturation, lightness]: Color, alpha = 1): string {
-  const turn = (((hue % 360) + 360) % 360).toFixed(1);
-  const s = Math.min(100, Math.max(0, saturation)).toFixed(1);
-  const l = Math.min(100, Math.max(0, lightness)).toFixed(1);
-  return `hsla(${turn}, ${s}%, ${l}%, ${alpha.toFixed(3)})`;
 }
