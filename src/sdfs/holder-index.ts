@@ -9,6 +9,7 @@
  * listing continue where they stopped.
  */
 import type { Change, DerivedIndex, DerivedIndexKey } from '../store/index.js';
+import { SortedIds } from './sorted-ids.js';
 import { BLOBS, type BlobRow, FILES, type FileRow, INTENTS, type IntentRow } from './tables.js';
 
 /** Blobs with the same holders and the same number of copies wanted. */
@@ -119,38 +120,6 @@ export class HolderIndex {
     const open = (this.#openByNode.get(node) ?? 0) + by;
     if (open > 0) this.#openByNode.set(node, open);
     else this.#openByNode.delete(node);
-  }
-}
-
-/** Ids in order. They come almost always at the end, where adding is cheap. */
-class SortedIds {
-  readonly #ids: number[] = [];
-
-  add(id: number): void {
-    const at = this.#firstAbove(id - 1);
-    if (this.#ids[at] !== id) this.#ids.splice(at, 0, id);
-  }
-
-  remove(id: number): void {
-    const at = this.#firstAbove(id - 1);
-    if (this.#ids[at] === id) this.#ids.splice(at, 1);
-  }
-
-  page(after: number, limit: number): number[] {
-    const from = this.#firstAbove(after);
-    return this.#ids.slice(from, from + limit);
-  }
-
-  /** Index of the first id above `id`; the length if there is none. */
-  #firstAbove(id: number): number {
-    let low = 0;
-    let high = this.#ids.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#ids[middle] as number) > id) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
 

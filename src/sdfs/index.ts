@@ -1,1 +1,2 @@
+export { sdfsModule } from './module.js';
 export * from './types.js';

@@ -2,12 +2,7 @@
  * Sizes and bounds of SDFS on one page, each with what it is for. Raising one of the sizes that
  * are part of the blob format (blockBytes) needs a new format version in blob-format.ts.
  */
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-
-/** A name is flat UTF-8 of at most this many bytes. */
-export const NAME_BYTES_MAX = 1 * KIB;
+import { KIB, MIB } from '../base/index.js';
 
 /** Files of one group commit: 2 rows each, so that a command stays below 256 rows. */
 export const GROUP_FILES_MAX = 100;
@@ -17,9 +12,6 @@ export const SMALL_FILE_BYTES_MAX = 256 * KIB;
 
 /** Bytes of one pack file: what a group may hold in memory. */
 export const PACK_BYTES_MAX = 8 * MIB;
-
-/** Largest piece of a stream: of what is handed to a consumer, and of one disk write. */
-export const CHUNK_BYTES = 1 * MIB;
 
 /** Files up to this size are verified whole before their first byte is handed out. */
 export const VERIFY_WHOLE_BYTES_MAX = 1 * MIB;

@@ -3,8 +3,7 @@
  * beyond prefix listing. Checked by the client (a good message, early) and again by the commands
  * (nothing else gets into the tables).
  */
-import { IdunnoError } from '../base/index.js';
-import { NAME_BYTES_MAX } from './limits.js';
+import { FILE_NAME_BYTES_MAX as NAME_BYTES_MAX, IdunnoError } from '../base/index.js';
 
 const CONTROL = /\p{Cc}/u;
 const HALF_CHARACTER = /\p{Surrogate}/u;
