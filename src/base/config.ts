@@ -17,7 +17,7 @@ import {
 import type { z } from 'zod';
 import { checkConfig, checkFile, type Finding } from './config-rules.js';
 import { CONFIG_KEYS, type ConfigFile, configSchema } from './config-schema.js';
-import type { ClusterConfig, NodeConfig, Preset } from './config-types.js';
+import type { ClusterConfig, NodeConfig } from './config-types.js';
 import { nearest } from './did-you-mean.js';
 import { IdunnoError, isIdunnoError } from './errors.js';
 import { fingerprintOf } from './fingerprint.js';
@@ -81,33 +81,6 @@ export function parseClusterConfig(
     options.onWarning?.(`${place(path, warning.offset, lines)}: ${warning.text}`);
   }
   return config;
-}
-
-/** Other ports, folders and timings for the same nodes: for tests, drills and the demo. */
-export function relocateClusterConfig(
-  config: ClusterConfig,
-  changes: {
-    readonly path: string;
-    readonly dataRoot: string;
-    /** One per node, in order. */
-    readonly ports: readonly number[];
-    /** One per node; without them the nodes have no HTTP. */
-    readonly httpPorts?: readonly number[];
-    readonly preset?: Preset;
-  },
-): ClusterConfig {
-  const nodes = config.nodes.map((node, index): NodeConfig => {
-    const port = changes.ports[index];
-    if (port === undefined) {
-      const text = `${config.nodes.length} nodes need as many ports, not ${changes.ports.length}`;
-      throw new IdunnoError('BAD_ARGUMENT', text);
-    }
-    const dataDir = join(changes.dataRoot, node.name);
-    return { ...node, port, http: changes.httpPorts?.[index], dataDir };
-  });
-  const timing = changes.preset === undefined ? {} : PRESETS[changes.preset];
-  const preset = changes.preset ?? config.preset;
-  return { ...config, ...timing, path: changes.path, preset, nodes };
 }
 
 /** The file that reads back as this config. */

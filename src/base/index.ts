@@ -1,7 +1,6 @@
 export * from './assert.js';
 export * from './clock.js';
 export * from './config.js';
-export * from './config.js';
 export * from './config-types.js';
 export * from './crc.js';
 export * from './did-you-mean.js';
@@ -18,7 +17,6 @@ export * from './presets.js';
 export * from './real-clock.js';
 export * from './real-disk.js';
 export * from './real-logger.js';
-export * from './relocate-config.js';
 export * from './report.js';
 export * from './rng.js';
 export * from './runtime.js';

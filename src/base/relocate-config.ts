@@ -2,10 +2,10 @@
  * A config moved elsewhere: other ports, another folder. Drills, tests and the demonstration start
  * the ready clusters of `config/` this way without getting into each other's way. Pure.
  */
-import { stringify } from 'yaml';
-import { assert } from './assert.js';
-import type { ClusterConfig, Preset } from './config-types.js';
-import { parseClusterConfig } from './config.js';
+import { formatClusterConfig, parseClusterConfig } from './config.js';
+import type { ClusterConfig, NodeConfig, Preset } from './config-types.js';
+import { IdunnoError } from './errors.js';
+import { PRESETS } from './presets.js';
 
 export interface Relocation {
   /** Absolute path that the new file will have. */
@@ -14,6 +14,9 @@ export interface Relocation {
   readonly dataRoot: string;
   /** One number per node, free for TCP and UDP. */
   readonly ports: readonly number[];
+  /** One number per node; without them no node has HTTP. */
+  readonly httpPorts?: readonly number[];
+  /** Its timings take the place of the config's own. */
   readonly preset?: Preset;
 }
 
@@ -22,22 +25,17 @@ export function relocateClusterConfig(
   config: ClusterConfig,
   place: Relocation,
 ): { readonly text: string; readonly config: ClusterConfig } {
-  assert(place.ports.length === config.nodes.length, 'one port per node');
-  const preset = place.preset ?? config.preset;
-  const keepsTiming = preset === config.preset;
-  const text = stringify({
-    cluster: config.cluster,
-    preset,
-    dataRoot: place.dataRoot,
-    coordinators: [...config.coordinators],
-    nodes: config.nodes.map((node, i) => ({
-      name: node.name,
-      host: '127.0.0.1',
-      port: place.ports[i],
-      slots: node.slots,
-      ...(Object.keys(node.labels).length > 0 ? { labels: { ...node.labels } } : {}),
-    })),
-    ...(keepsTiming ? { raft: config.raft, swim: config.swim, sdfs: config.sdfs } : {}),
+  const nodes = config.nodes.map((node, index): NodeConfig => {
+    const port = place.ports[index];
+    if (port === undefined) {
+      const text = `${config.nodes.length} nodes need as many ports, not ${place.ports.length}`;
+      throw new IdunnoError('BAD_ARGUMENT', text);
+    }
+    const dataDir = `${place.dataRoot}/${node.name}`;
+    return { ...node, host: '127.0.0.1', port, http: place.httpPorts?.[index], dataDir };
   });
+  const timing = place.preset === undefined ? {} : { ...PRESETS[place.preset] };
+  const preset = place.preset ?? config.preset;
+  const text = formatClusterConfig({ ...config, ...timing, preset, nodes });
   return { text, config: parseClusterConfig(text, place.path) };
 }

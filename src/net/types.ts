@@ -77,7 +77,12 @@ export interface Rpc {
   handle(method: string, handler: Handler): void;
   handleNotice(method: string, handler: NoticeHandler): void;
   /** `to`: a node of the address book, or an address for clients. */
-  call(to: NodeId | Address, method: string, args: readonly Wire[], options: CallOptions): Promise<CallResult>;
+  call(
+    to: NodeId | Address,
+    method: string,
+    args: readonly Wire[],
+    options: CallOptions,
+  ): Promise<CallResult>;
   /** Best effort, at most once, in order per lane. */
   notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array): void;
   /** Where nodes are; may change when members join. */
