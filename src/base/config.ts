@@ -65,7 +65,9 @@ export function parseClusterConfig(
     throw badConfig(path, problems, lines);
   }
   const parsed = configSchema.safeParse(document.toJS() ?? {});
-  const findings: Finding[] = parsed.success ? checkFile(parsed.data) : shapeFindings(parsed.error);
+  const findings: Finding[] = parsed.success
+    ? checkFile(parsed.data)
+    : shapeFindings(parsed.error, document);
   let config: ClusterConfig | undefined;
   if (parsed.success) {
     config = buildConfig(parsed.data, path, options.dataRoot);
@@ -152,19 +154,25 @@ function given<T extends object>(
 
 type Path = readonly (string | number)[];
 
-function shapeFindings(error: z.ZodError): Finding[] {
+function shapeFindings(error: z.ZodError, document: Document): Finding[] {
   return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({ path: [...path, key], text: unknownKey(path, key) }));
     }
-    const isMissing = issue.message === 'is missing' || issue.input === undefined;
-    const what = path.join('.');
+    const what = path.length === 0 ? 'the file' : nameOf(path);
     const rule = issue.message.startsWith('must') ? issue.message : 'must be a map of keys';
-    return [
-      { path, text: what === '' ? rule : `${what} ${isMissing ? `is missing: it ${rule}` : rule}` },
-    ];
+    const isMissing = path.length > 0 && !document.hasIn(path);
+    return [{ path, text: isMissing ? `${what} is missing: it ${rule}` : `${what} ${rule}` }];
   });
+}
+
+/** `nodes[2].port`. */
+function nameOf(path: Path): string {
+  return path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`))
+    .join('')
+    .slice(1);
 }
 
 function unknownKey(path: Path, key: string): string {

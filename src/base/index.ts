@@ -17,6 +17,7 @@ export * from './presets.js';
 export * from './real-clock.js';
 export * from './real-disk.js';
 export * from './real-logger.js';
+export * from './relocate-config.js';
 export * from './report.js';
 export * from './rng.js';
 export * from './runtime.js';
