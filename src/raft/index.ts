@@ -16,3 +16,15 @@ export {
   describeInput,
   describeMessage,
 } from './describe.js';
+export {
+  type DriverPhase,
+  type DriverStatus,
+  RaftDriver,
+  type RaftDriverOptions,
+  type RaftDriverParts,
+  type RoleEvent,
+} from './driver.js';
+export { LevelLogStore, type LevelLogStoreOptions } from './level-log-store.js';
+export { MemoryLogStore } from './memory-log-store.js';
+export { notLeader, type Proposed, type WaitOptions } from './pending.js';
+export { decodeMessage, encodeMessage, RAFT_NOTICE, type WireMessage } from './wire.js';

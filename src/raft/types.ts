@@ -192,6 +192,8 @@ export interface LogStore {
 export interface ReplicatedMachine {
   /** Index of the last applied entry that is durable on disk; asked at boot. */
   readonly appliedIndex: LogIndex;
+  /** The newest snapshot that was installed here; lets a boot finish an install cut off by a crash. */
+  readonly installedSnapshot?: SnapshotMeta | undefined;
   /**
    * Apply in order, synchronously in memory; one result per entry. Durability follows by itself:
    * `onDurable` reports it.

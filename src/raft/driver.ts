@@ -1,0 +1,360 @@
+/**
+ * A coordinator's part in consensus: starts and stops the loop around the core (core-loop.ts) and
+ * offers what the state machine's services need: propose, read, wait, know the leader. It decides
+ * nothing about consensus.
+ *
+ *     rpc notices, peer events, timer, proposals, reads
+ *            │                                       ┌──▶ rpc.notify (sends)
+ *            ▼                                       ├──▶ DiskPipeline ──▶ persisted, `then`
+ *         inputs ──▶ core.step ──▶ effects, in order ┼──▶ ApplyLoop ──▶ results, applied
+ *            ▲                                       ├──▶ SnapshotTransfer
+ *            └───────────────────────────────────────┴──▶ roles, proposals, reads
+ *
+ *     new ──▶ waiting (empty folder: first-boot.ts) ──▶ running ──▶ stopped
+ *       └──────────────────────────────────────────────▶   └────▶ failed (onFatal)
+ *
+ * Proposals are batched naturally: what comes while the disk is busy goes into the next write.
+ * A failed log write, a failed machine and a broken invariant are fatal: `onFatal`, then silence.
+ */
+import {
+  asIdunnoError,
+  assert,
+  type Clock,
+  type Disk,
+  IdunnoError,
+  isIdunnoError,
+  type LogIndex,
+  type Logger,
+  type Ms,
+  type NodeId,
+  nodeId,
+  type Rng,
+  type Term,
+} from '../base/index.js';
+import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
+import type { RaftLimits } from './config.js';
+import { CoreLoop } from './core-loop.js';
+import { FirstBoot, foundingOf } from './first-boot.js';
+import {
+  AppliedBarriers,
+  notLeader,
+  Proposals,
+  type Proposed,
+  Reads,
+  type WaitOptions,
+} from './pending.js';
+import { reconcile } from './reconcile.js';
+import { SnapshotTransfer } from './snapshot-transfer.js';
+import type { RaftStatus } from './status.js';
+import type { LogStore, RaftTiming, ReplicatedMachine, Role, StoredState } from './types.js';
+import { decodeMessage, RAFT_NOTICE } from './wire.js';
+
+export interface RaftDriverOptions {
+  readonly self: NodeId;
+  /** Voters of a cluster that does not exist yet. */
+  readonly coordinators: readonly NodeId[];
+  readonly timing: RaftTiming;
+  readonly limits?: Partial<RaftLimits>;
+  /** Keeps this node's incarnation and whom it founded the cluster with. */
+  readonly bootFile: string;
+  /** Found the cluster without asking the others: an operator's decision. */
+  readonly forceBootstrap?: boolean;
+}
+
+export interface RaftDriverParts {
+  readonly rpc: Rpc;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly disk: Disk;
+  readonly log: Logger;
+  readonly logStore: LogStore;
+  readonly machine: ReplicatedMachine;
+  /** The process must end: what it would do from now on could not be trusted. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface RoleEvent {
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: NodeId | undefined;
+  /** Leads and has applied its own no-op: everything committed before is applied here. */
+  readonly isReady: boolean;
+}
+
+export type DriverPhase = 'new' | 'waiting' | 'running' | 'failed' | 'stopped';
+
+export interface DriverStatus {
+  readonly phase: DriverPhase;
+  readonly isReady: boolean;
+  readonly applied: LogIndex;
+  readonly durable: LogIndex;
+  readonly lastWriteMs: Ms;
+  readonly queuedProposals: number;
+  /** Undefined until the node is part of a cluster. */
+  readonly raft: RaftStatus | undefined;
+}
+
+const READ_INDEX = 'raft.read-index';
+const TRANSFER_TIMEOUT_MS: Ms = 5_000;
+
+export class RaftDriver {
+  readonly #options: RaftDriverOptions;
+  readonly #parts: RaftDriverParts;
+  readonly #firstBoot: FirstBoot;
+  readonly #snapshots: SnapshotTransfer;
+  readonly #proposals: Proposals;
+  readonly #reads: Reads;
+  readonly #barriers: AppliedBarriers;
+  readonly #roleListeners: ((event: RoleEvent) => void)[] = [];
+  readonly #stop = new AbortController();
+  #transfers: ((to: NodeId | undefined) => void)[] = [];
+  #phase: DriverPhase = 'new';
+  #loop: CoreLoop | undefined;
+  #role: RoleEvent = { role: 'follower', term: 0, leader: undefined, isReady: false };
+
+  constructor(options: RaftDriverOptions, parts: RaftDriverParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { self, coordinators, bootFile, forceBootstrap = false } = options;
+    assert(coordinators.includes(self), `${self} is not a coordinator`);
+    this.#firstBoot = new FirstBoot({ self, coordinators, bootFile, forceBootstrap }, parts);
+    this.#proposals = new Proposals(parts.clock);
+    this.#reads = new Reads(parts.clock);
+    this.#barriers = new AppliedBarriers(parts.clock);
+    this.#snapshots = new SnapshotTransfer({
+      ...parts,
+      position: () => this.#position(),
+      onSent: (to, index, ok) => this.#loop?.feed({ kind: 'snapshot-sent', to, index, ok }),
+      onStaged: (from, term, meta) =>
+        this.#loop?.feed({ kind: 'snapshot-received', from, term, meta }),
+    });
+  }
+
+  /**
+   * Reads the log back and takes part. With an empty folder it first waits, in the background,
+   * until the cluster may be founded. Throws CORRUPT where the log cannot be trusted.
+   */
+  async start(): Promise<void> {
+    assert(this.#phase === 'new', 'a driver starts once');
+    const { logStore, machine, rpc } = this.#parts;
+    const loaded = await logStore.load();
+    const isEmpty = loaded.hardState.term === 0 && loaded.entries.length === 0;
+    await this.#firstBoot.open(isEmpty);
+    rpc.handle(READ_INDEX, (_args, _body, context) => this.#onReadIndex(context));
+    rpc.handleNotice(RAFT_NOTICE, (args, body, peer) => this.#onNotice(args, body, peer));
+    rpc.onPeer({
+      up: (peer) => this.#onPeer('peer-up', peer),
+      down: (peer, reason) => {
+        // A closed connection alone proves nothing: it may be reopened at once.
+        if (reason !== 'closed') this.#onPeer('peer-down', peer);
+      },
+    });
+    if (!isEmpty) {
+      this.#run(await reconcile(loaded, logStore, machine));
+      return;
+    }
+    this.#phase = 'waiting';
+    this.#found().catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) this.#fail(error);
+    });
+  }
+
+  /** Resolves when the entry is applied here. Throws NOT_LEADER, BUSY, UNKNOWN_OUTCOME. */
+  propose(data: Uint8Array, options: WaitOptions): Promise<Proposed> {
+    if (this.#role.role !== 'leader') return Promise.reject(this.#notLeader());
+    const promise = this.#proposals.add(data, options);
+    this.#loop?.planFlush();
+    return promise;
+  }
+
+  /**
+   * The index that a linearizable read must see applied; asks the leader where this node is not
+   * it. Throws NOT_LEADER, NO_LEADER, UNAVAILABLE.
+   */
+  async readIndex(options: WaitOptions): Promise<LogIndex> {
+    const { leader } = this.#role;
+    if (leader === this.#options.self) return this.#readIndexHere(options);
+    if (leader === undefined || this.#phase !== 'running') throw this.#notLeader();
+    const { value } = await this.#parts.rpc.call(leader, READ_INDEX, [], options);
+    if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+    throw new IdunnoError('PROTOCOL', `${leader} answered a read without an index`);
+  }
+
+  /** Resolves when this node has applied everything up to the index. */
+  waitApplied(index: LogIndex, options: WaitOptions): Promise<void> {
+    if (this.applied >= index) return Promise.resolve();
+    return this.#barriers.add(index, options);
+  }
+
+  get applied(): LogIndex {
+    return this.#loop?.applied ?? 0;
+  }
+
+  /** The leader as far as this node knows. */
+  get leader(): NodeId | undefined {
+    return this.#role.leader;
+  }
+
+  get role(): RoleEvent {
+    return this.#role;
+  }
+
+  /** Called at each change of role, term, leader or readiness. Must not throw. */
+  onRole(listener: (event: RoleEvent) => void): void {
+    this.#roleListeners.push(listener);
+  }
+
+  /** Resolves with the new leader, or undefined where nobody took over. */
+  async transferLeadership(to?: NodeId): Promise<NodeId | undefined> {
+    if (this.#role.role !== 'leader') return undefined;
+    return new Promise((resolve) => {
+      const timer = this.#parts.clock.setTimer(TRANSFER_TIMEOUT_MS, () => resolve(undefined));
+      this.#transfers.push((leader) => {
+        timer.cancel();
+        resolve(leader);
+      });
+      this.#loop?.feed({ kind: 'transfer', ...(to === undefined ? {} : { to }) });
+    });
+  }
+
+  status(): DriverStatus {
+    return {
+      phase: this.#phase,
+      isReady: this.#role.isReady,
+      applied: this.applied,
+      durable: this.#loop?.durable ?? 0,
+      lastWriteMs: this.#loop?.lastWriteMs ?? 0,
+      queuedProposals: this.#proposals.queued,
+      raft: this.#loop?.status(),
+    };
+  }
+
+  /** Everybody who waits is told; then the log is closed. */
+  async stop(): Promise<void> {
+    if (this.#phase === 'stopped') return;
+    this.#end('stopped', 'this node stops');
+    await this.#loop?.stop();
+    await this.#parts.logStore.close();
+  }
+
+  // ---- starting ----
+
+  async #found(): Promise<void> {
+    const { logStore, machine, log } = this.#parts;
+    await this.#firstBoot.waitUntilFounder(this.#stop.signal);
+    const { snapshot, hardState, entry } = foundingOf(this.#options.coordinators);
+    await Promise.all([logStore.reset(snapshot, hardState), logStore.write({ append: [entry] })]);
+    if (this.#stop.signal.aborted) return;
+    this.#firstBoot.markFounded();
+    log.info('raft.founded', { voters: snapshot.conf.voters.join(',') });
+    const stored = { hardState, snapshot, entries: [entry], applied: machine.appliedIndex };
+    assert(stored.applied === 0, 'a state machine without a log');
+    this.#run(stored);
+  }
+
+  #run(stored: StoredState): void {
+    const { self, timing, limits } = this.#options;
+    const { rng } = this.#parts;
+    this.#role = { ...this.#role, term: stored.hardState.term };
+    this.#phase = 'running';
+    this.#loop = new CoreLoop({
+      ...this.#parts,
+      core: { self, timing, rng, ...(limits === undefined ? {} : { limits }) },
+      stored,
+      proposals: this.#proposals,
+      reads: this.#reads,
+      barriers: this.#barriers,
+      onRole: (role, term, leader) => {
+        const isDeposed = this.#role.role === 'leader' && role !== 'leader';
+        this.#setRole({ role, term, leader, isReady: false });
+        if (isDeposed) this.#proposals.onDeposed(leader);
+      },
+      onNoop: (term) => {
+        const { role, term: ownTerm } = this.#role;
+        if (role === 'leader' && ownTerm === term) this.#setRole({ ...this.#role, isReady: true });
+      },
+      onTransferDone: (to) => this.#onTransferDone(to),
+      sendSnapshot: (to) => {
+        this.#snapshots.send(to).catch((error: unknown) => this.#fail(error));
+      },
+      onFailure: (error) => this.#fail(error),
+    });
+  }
+
+  // ---- from outside ----
+
+  #onNotice(args: readonly Wire[], body: Uint8Array, peer: Peer): void {
+    if (peer.kind !== 'node') return;
+    try {
+      const message = decodeMessage(args, body);
+      this.#loop?.feed({ kind: 'message', from: nodeId(peer.name), message });
+    } catch (error) {
+      if (!isIdunnoError(error)) throw error;
+      this.#parts.log.warn('raft.bad-message', { from: peer.name, error });
+    }
+  }
+
+  #onPeer(kind: 'peer-up' | 'peer-down', peer: Peer): void {
+    if (peer.kind === 'node') this.#loop?.feed({ kind, peer: nodeId(peer.name) });
+  }
+
+  async #onReadIndex({ signal, deadlineMs }: HandlerContext): Promise<{ value: Wire }> {
+    const timeoutMs = Math.max(1, deadlineMs - this.#parts.clock.now());
+    return { value: await this.#readIndexHere({ signal, timeoutMs }) };
+  }
+
+  async #readIndexHere(options: WaitOptions): Promise<LogIndex> {
+    if (this.#role.role !== 'leader') throw this.#notLeader();
+    const { id, promise } = this.#reads.add(options);
+    this.#loop?.feed({ kind: 'read-index', id });
+    return promise;
+  }
+
+  #notLeader(): IdunnoError {
+    const { self } = this.#options;
+    if (this.#phase === 'running') return notLeader(this.#role.leader, `${self} does not lead`);
+    return new IdunnoError('NO_LEADER', `${self} is ${this.#phase}: it is not part of a cluster`, {
+      leader: null,
+    });
+  }
+
+  #position() {
+    const { term = 0, voters = [], outgoing = [], learners = [] } = this.#loop?.status() ?? {};
+    return { term, conf: { voters, outgoing, learners } };
+  }
+
+  // ---- changes and endings ----
+
+  #setRole(event: RoleEvent): void {
+    const { role, term, leader, isReady } = event;
+    this.#role = event;
+    this.#parts.log.info('raft.role', { role, term, leader: leader ?? '', isReady });
+    for (const listener of this.#roleListeners) listener(event);
+  }
+
+  #onTransferDone(to: NodeId | undefined): void {
+    const transfers = this.#transfers;
+    this.#transfers = [];
+    for (const resolve of transfers) resolve(to);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#phase === 'failed' || this.#phase === 'stopped') return;
+    this.#parts.log.error('raft.fatal', { error });
+    this.#end('failed', 'this node has failed');
+    this.#loop?.stop().catch(() => undefined);
+    this.#parts.onFatal(error instanceof Error ? error : asIdunnoError(error));
+  }
+
+  #end(phase: 'failed' | 'stopped', why: string): void {
+    this.#phase = phase;
+    this.#stop.abort(new IdunnoError('ABORTED', why));
+    this.#snapshots.stop();
+    this.#onTransferDone(undefined);
+    this.#proposals.rejectAll(why);
+    this.#reads.rejectAll(why);
+    this.#barriers.rejectAll(why);
+    if (this.#role.role !== 'leader') return;
+    this.#setRole({ role: 'follower', term: this.#role.term, leader: undefined, isReady: false });
+  }
+}
