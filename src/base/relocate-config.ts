@@ -20,11 +20,8 @@ export interface Relocation {
   readonly preset?: Preset;
 }
 
-/** The text of a config file for the same cluster in another place, and what it means. */
-export function relocateClusterConfig(
-  config: ClusterConfig,
-  place: Relocation,
-): { readonly text: string; readonly config: ClusterConfig } {
+/** The same cluster in another place; `writeClusterConfig` writes its file. */
+export function relocateClusterConfig(config: ClusterConfig, place: Relocation): ClusterConfig {
   const nodes = config.nodes.map((node, index): NodeConfig => {
     const port = place.ports[index];
     if (port === undefined) {
@@ -36,6 +33,7 @@ export function relocateClusterConfig(
   });
   const timing = place.preset === undefined ? {} : { ...PRESETS[place.preset] };
   const preset = place.preset ?? config.preset;
-  const text = formatClusterConfig({ ...config, ...timing, preset, nodes });
-  return { text, config: parseClusterConfig(text, place.path) };
+  const moved = { ...config, ...timing, path: place.path, preset, nodes };
+  // Read back, so that what is returned is what the file will mean.
+  return parseClusterConfig(formatClusterConfig(moved), place.path);
 }
