@@ -226,9 +226,15 @@ export const sweepJob: Command = (tx, args, context) => {
  */
 export const compactResults: Command = (tx, args, context) => {
   const book = new Book(tx, context);
-  const job = book.job(readJobId(args[0]));
-  if (job === undefined) throw jobNotFound(readJobId(args[0]));
-  const given = parseCount(args[1], 'a segment', job.segments);
+  const id = readJobId(args[0]);
+  const job = book.job(id);
+  const given = parseCount(args[1], 'a segment');
+  if (job === undefined) {
+    // Not indexed any more: all of its results have been moved.
+    if (tx.get(jobs, [id]) === undefined) throw jobNotFound(id);
+    return given;
+  }
+  assert(given <= job.segments, `segment ${given} of job ${id}, which has ${job.segments}`);
   const row = {
     file: parseText(args[2], 'the name of a result file', 1024),
     version: parseCount(args[3], 'the version of a result file'),
