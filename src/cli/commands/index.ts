@@ -1,0 +1,27 @@
+/** All commands, in the order in which help shows them. */
+import type { CommandSpec } from '../types.js';
+import { CLUSTER_COMMANDS } from './cluster.js';
+import { FILE_COMMANDS } from './file.js';
+import { JOB_COMMANDS } from './job.js';
+import { MEMBER_COMMANDS } from './member.js';
+import { MODEL_COMMANDS } from './model.js';
+import { RAFT_COMMANDS } from './raft.js';
+
+export const ALL_COMMANDS: readonly CommandSpec[] = [
+  ...CLUSTER_COMMANDS,
+  ...FILE_COMMANDS,
+  ...MODEL_COMMANDS,
+  ...JOB_COMMANDS,
+  ...MEMBER_COMMANDS,
+  ...RAFT_COMMANDS,
+];
+
+/** What each noun is about. */
+export const NOUNS: Readonly<Record<string, string>> = {
+  file: 'the versioned, replicated files',
+  model: 'what the cluster can run',
+  job: 'batches of queries on a model',
+  member: 'who is there, as SWIM sees it',
+  raft: 'the consensus group',
+  settings: 'small replicated values',
+};

@@ -1,0 +1,89 @@
+/** `idunno raft …` and `idunno settings …`: the consensus group, and small replicated values. */
+import { asIdunnoError, IdunnoError } from '../../base/index.js';
+import type { RaftStatus } from '../contract.js';
+import type { CommandSpec } from '../types.js';
+
+const status: CommandSpec = {
+  noun: 'raft',
+  verb: 'status',
+  summary: 'role, term and log of every coordinator that answers',
+  async run(context) {
+    const client = await context.client();
+    const asks = client.nodes.map((node) =>
+      client.raftStatus({ node: node.name, timeoutMs: ASK_MS, signal: context.signal }),
+    );
+    const settled = await Promise.allSettled(asks);
+    const rows: RaftStatus[] = [];
+    settled.forEach((outcome, index) => {
+      const name = client.nodes[index]?.name ?? '?';
+      if (outcome.status === 'fulfilled') rows.push(outcome.value);
+      else context.out.note(`${name}: ${asIdunnoError(outcome.reason).message}`);
+    });
+    if (rows.length === 0) throw new IdunnoError('UNAVAILABLE', 'no node answered');
+    const coordinators = rows.filter((row) => row.isCoordinator);
+    context.out.list('raft', coordinators, [
+      { title: 'node', value: (row) => row.node },
+      { title: 'role', value: (row) => row.role },
+      { title: 'term', value: (row) => String(row.term), align: 'right' },
+      { title: 'leader', value: (row) => row.leader ?? '-' },
+      { title: 'commit', value: (row) => String(row.commitIndex), align: 'right' },
+      { title: 'applied', value: (row) => String(row.appliedIndex), align: 'right' },
+      { title: 'last', value: (row) => String(row.lastIndex), align: 'right' },
+      { title: 'voters', value: (row) => row.voters.join(','), wide: true },
+      { title: 'learners', value: (row) => row.learners.join(',') || '-', wide: true },
+    ]);
+  },
+};
+
+/** A node that is down must not hold up the others' rows. */
+const ASK_MS = 1_500;
+
+const transfer: CommandSpec = {
+  noun: 'raft',
+  verb: 'transfer',
+  summary: 'hand leadership over, to a named coordinator or to the best one',
+  args: [{ name: 'to', help: 'a coordinator', optional: true }],
+  async run(context) {
+    const to = context.optionalArg('to');
+    const client = await context.client();
+    const from = await client.raftTransfer(to, { signal: context.signal });
+    const target = to ?? 'the best follower';
+    context.out.done(`${from} handed leadership to ${target}`, 'transfer', {
+      from,
+      to: to ?? null,
+    });
+  },
+};
+
+const put: CommandSpec = {
+  noun: 'settings',
+  verb: 'put',
+  summary: 'set a small replicated value',
+  args: [
+    { name: 'key', help: 'its name' },
+    { name: 'value', help: 'its text' },
+  ],
+  async run(context) {
+    const key = context.arg('key');
+    const index = await (await context.client()).settingsPut(key, context.arg('value'), {
+      signal: context.signal,
+    });
+    context.out.done(`${key} is set (log index ${index})`, 'setting', { key, index });
+  },
+};
+
+const get: CommandSpec = {
+  noun: 'settings',
+  verb: 'get',
+  summary: 'read a small replicated value; the answer is the newest',
+  args: [{ name: 'key', help: 'its name' }],
+  async run(context) {
+    const key = context.arg('key');
+    const value = await (await context.client()).settingsGet(key);
+    if (value === undefined)
+      throw new IdunnoError('SETTING_NOT_FOUND', `no setting "${key}" is set`);
+    context.out.done(value, 'setting', { key, value });
+  },
+};
+
+export const RAFT_COMMANDS: readonly CommandSpec[] = [status, transfer, put, get];

@@ -1,0 +1,18 @@
+/**
+ * What other programs use of the command line: the client of a cluster and the contract it speaks.
+ * Nothing here loads the parser or any command.
+ */
+export {
+  ApiClient,
+  type ApiClientOptions,
+  type ClientCallOptions,
+  type ClientPutOptions,
+  type NodeCallOptions,
+} from './api-client.js';
+export type { NodeAddress } from './api-transport.js';
+export * from './contract.js';
+export { writeJsonLines } from './json-lines.js';
+export { collectSources, type LocalFile, localSource, readModelFolder } from './local-files.js';
+export { type PackedFile, type PackLimits, packFiles, unpackFiles } from './pack.js';
+export { packageRoot, packageVersion, shippedModelsFolder } from './package-root.js';
+export { PACK_LIMITS, type UploadFile } from './upload.js';

@@ -1,0 +1,150 @@
+/**
+ * The prompt of one node: classic commands, `noun verb` commands, history and completion. Reads
+ * lines from a terminal or from a pipe, one at a time, in order. An error is one sentence and the
+ * prompt goes on; from a pipe the exit code is that of the last command that failed.
+ */
+import { appendFileSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { IdunnoError, nearest } from '../../base/index.js';
+import { exitCodeOf, renderSentence } from '../render-error.js';
+import type { CommandContext } from '../types.js';
+import { CLASSIC_COMMANDS, type ClassicCommand, type ShellState } from './classic.js';
+import { tokenize } from './tokenize.js';
+
+const HISTORY_LINES = 1_000;
+const OWN_WORDS = ['help', 'exit', 'quit'];
+
+export async function runShell(context: CommandContext): Promise<void> {
+  const client = await context.client();
+  const node = context.target.node ?? (await client.status()).node;
+  const state: ShellState = {
+    client,
+    node,
+    out: context.out,
+    cwd: context.io.cwd,
+    signal: context.signal,
+    lastDataset: undefined,
+    batchSizes: new Map(),
+  };
+  const isTty = context.io.stdinIsTty && context.io.stdoutIsTty;
+  const history = isTty ? readHistory() : [];
+  const lines = createInterface({
+    input: context.io.stdin,
+    ...(isTty ? { output: context.io.stdout, completer: completerOf(context), history } : {}),
+    terminal: isTty,
+    historySize: HISTORY_LINES,
+    prompt: `${node}> `,
+  });
+  lines.on('SIGINT', () => lines.close());
+  if (isTty) context.out.note(`prompt of ${node}; type help, or exit`);
+  await readCommands(lines, context, state, isTty);
+}
+
+async function readCommands(
+  lines: ReturnType<typeof createInterface>,
+  context: CommandContext,
+  state: ShellState,
+  isTty: boolean,
+): Promise<void> {
+  if (isTty) lines.prompt();
+  for await (const line of lines) {
+    if (isTty && line.trim() !== '') rememberLine(line);
+    const isOver = await runLine(line, context, state);
+    if (isOver || context.signal.aborted) break;
+    if (isTty) lines.prompt();
+  }
+  lines.close();
+}
+
+/** True when the prompt is to end. */
+async function runLine(line: string, context: CommandContext, state: ShellState): Promise<boolean> {
+  try {
+    const [word, ...args] = tokenize(line);
+    if (word === undefined) return false;
+    if (word === 'exit' || word === 'quit') return true;
+    if (word === 'help') showHelp(context);
+    else await runWord(word, args, context, state);
+  } catch (error) {
+    context.out.note(renderSentence(error));
+    context.setExitCode(exitCodeOf(error));
+  }
+  return false;
+}
+
+async function runWord(
+  word: string,
+  args: readonly string[],
+  context: CommandContext,
+  state: ShellState,
+): Promise<void> {
+  const classic = CLASSIC_COMMANDS.find((command) => command.name === word);
+  if (classic !== undefined) {
+    checkArguments(classic, args);
+    return classic.run(state, args);
+  }
+  if (context.shellNouns.includes(word)) {
+    await context.runInShell([word, ...args], state.node, state.client);
+    return;
+  }
+  const meant = nearest(word, knownWords(context));
+  const hint = meant === undefined ? '' : `; did you mean "${meant}"?`;
+  throw new IdunnoError('USAGE', `unknown command "${word}"${hint}`);
+}
+
+function checkArguments(command: ClassicCommand, args: readonly string[]): void {
+  const required = command.required ?? command.args.length;
+  if (args.length >= required && args.length <= command.args.length) return;
+  throw new IdunnoError('USAGE', `write: ${usageOf(command)}`);
+}
+
+function usageOf(command: ClassicCommand): string {
+  const required = command.required ?? command.args.length;
+  const args = command.args.map((arg, at) => (at < required ? arg.toUpperCase() : `[${arg}]`));
+  return [command.name, ...args].join(' ');
+}
+
+function knownWords(context: CommandContext): string[] {
+  return [...CLASSIC_COMMANDS.map(({ name }) => name), ...context.shellNouns, ...OWN_WORDS];
+}
+
+function showHelp(context: CommandContext): void {
+  const width = Math.max(...CLASSIC_COMMANDS.map((command) => usageOf(command).length));
+  for (const command of CLASSIC_COMMANDS) {
+    context.out.line(`  ${usageOf(command).padEnd(width + 2)}${command.summary}`);
+  }
+  context.out.line(`  ${'exit'.padEnd(width + 2)}leave the prompt`);
+  const nouns = context.shellNouns.join(', ');
+  context.out.line(`and "NOUN VERB" commands, as on the command line: ${nouns}; e.g. file --help`);
+}
+
+/** Tab completes the first word. */
+function completerOf(context: CommandContext): (line: string) => [string[], string] {
+  const words = knownWords(context);
+  return (line) => {
+    if (line.trimStart().includes(' ')) return [[], line];
+    const hits = words.filter((word) => word.startsWith(line));
+    return [hits.length > 0 ? hits : words, line];
+  };
+}
+
+const HISTORY_FILE = join(homedir(), '.idunno_history');
+
+/** Newest first, as readline wants it; history is a comfort and never an error. */
+function readHistory(): string[] {
+  try {
+    const lines = readFileSync(HISTORY_FILE, 'utf8').trimEnd().split('\n');
+    return lines.slice(-HISTORY_LINES).reverse();
+  } catch {
+    return [];
+  }
+}
+
+function rememberLine(line: string): void {
+  try {
+    appendFileSync(HISTORY_FILE, `${line}\n`, { mode: 0o600 });
+  } catch {
+    // A home folder that cannot be written to is no reason to end the prompt.
+  }
+}
