@@ -7,8 +7,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { parse } from 'yaml';
+import { loadSession, type OnnxSession } from '../../src/idunno/onnx.js';
 import {
   type Bitmap,
   createTensor,
@@ -51,11 +51,11 @@ export function readManifest(folder: string): Manifest {
 /** A loaded model that names the top label of images. */
 export class ModelUnderTest {
   readonly labels: readonly string[];
-  private readonly session: InferenceSession;
+  private readonly session: OnnxSession;
   private readonly manifest: Pick<Manifest, 'input' | 'output'>;
 
   private constructor(
-    session: InferenceSession,
+    session: OnnxSession,
     manifest: Pick<Manifest, 'input' | 'output'>,
     labels: readonly string[],
   ) {
@@ -80,7 +80,7 @@ export class ModelUnderTest {
     labels: string,
     manifest: Pick<Manifest, 'input' | 'output'>,
   ): Promise<ModelUnderTest> {
-    const session = await InferenceSession.create(weights, { intraOpNumThreads: 1 });
+    const session = await loadSession(weights, { threads: 1 });
     return new ModelUnderTest(session, manifest, readLines(labels));
   }
 
@@ -89,15 +89,9 @@ export class ModelUnderTest {
     const { input, output } = this.manifest;
     const data = createTensor(input, bitmaps.length);
     for (const [index, bitmap] of bitmaps.entries()) writeTensor(bitmap, input, data, index);
-    const shape = tensorShape(input, bitmaps.length);
-    const tensor =
-      data instanceof Uint8Array
-        ? new Tensor('uint8', data, shape)
-        : new Tensor('float32', data, shape);
-    const outputs = await this.session.run({ [input.name]: tensor });
-    const result = outputs[output.name];
-    if (result === undefined) throw new Error(`the model has no output ${output.name}`);
-    const flat = result.data as Float32Array;
+    const dims = tensorShape(input, bitmaps.length);
+    const result = await this.session.run(input.name, { dims, data }, output.name);
+    const flat = Float32Array.from(result.data, Number);
     const width = flat.length / bitmaps.length;
     return bitmaps.map((_, index) => flat.slice(index * width, (index + 1) * width));
   }
