@@ -77,12 +77,17 @@ export class SnapshotTransfer {
       [...conf.outgoing],
       [...conf.learners],
     ];
-    await rpc.call(to, SNAPSHOT, args, {
-      timeoutMs: TRANSFER_TIMEOUT_MS,
-      signal: this.#stop.signal,
-      lane: 'bulk',
-      body: image.chunks,
-    });
+    try {
+      await rpc.call(to, SNAPSHOT, args, {
+        timeoutMs: TRANSFER_TIMEOUT_MS,
+        signal: this.#stop.signal,
+        lane: 'bulk',
+        body: image.chunks,
+      });
+    } finally {
+      // A call that failed early has not taken all of it: let go of what the image holds.
+      await image.chunks[Symbol.asyncIterator]().return?.();
+    }
     return image.index;
   }
 

@@ -9,8 +9,22 @@ export {
   parseText,
   type WireObject,
 } from './parse.js';
+export { StoreRpcClient, type StoreClientOptions, type StoreClientParts } from './client.js';
 export { ModuleRegistry } from './registry.js';
+export {
+  type LeaderContext,
+  type LeaderMethod,
+  STORE_TIMEOUT_MS,
+  StoreService,
+  type StoreServiceParts,
+} from './service.js';
 export { SESSION_WINDOW } from './sessions.js';
+export {
+  type ChangeListener,
+  StateMachine,
+  type StateMachineOptions,
+  type StateMachineParts,
+} from './state-machine.js';
 export { defineTable } from './table.js';
 export { type ApplyAt, createTestStore, type TestStore } from './testing.js';
 export { ROW_BYTES_MAX, ROWS_PER_COMMAND_MAX } from './tx.js';

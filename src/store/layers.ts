@@ -65,7 +65,7 @@ export class Pin {
 }
 
 export class Layers {
-  #base: RowBase;
+  readonly #base: RowBase;
   #pending: RowMap = new Map();
   #inflight: RowMap = new Map();
   readonly #pins = new Set<Pin>();
@@ -76,6 +76,11 @@ export class Layers {
 
   get pendingRows(): number {
     return this.#pending.size + this.#inflight.size;
+  }
+
+  /** Something was written since the last `takePending`. */
+  get hasPending(): boolean {
+    return this.#pending.size > 0;
   }
 
   get(key: RowKey): Uint8Array | undefined {
@@ -105,12 +110,9 @@ export class Layers {
     this.#inflight = new Map();
   }
 
-  /** Another database takes the place of everything (a snapshot was installed). */
-  replaceBase(base: RowBase): void {
-    this.#base = base;
-    this.#pending = new Map();
-    this.#inflight = new Map();
-    for (const pin of this.#pins) pin.spoil('the state was replaced by a snapshot');
+  /** Other rows take the place of these: queries of one moment cannot go on. */
+  retire(reason: string): void {
+    for (const pin of this.#pins) pin.spoil(reason);
   }
 
   /** Rows of this moment stay readable through the pin until it is closed. */

@@ -4,7 +4,13 @@
  * row limits behave as in a cluster.
  */
 import { createHash } from 'node:crypto';
-import { type IdunnoError, type LogIndex, type Logger, must, type Ms } from '../base/index.js';
+import {
+  createSilentLogger,
+  type IdunnoError,
+  type LogIndex,
+  must,
+  type Ms,
+} from '../base/index.js';
 import { decode, encode, type Wire } from '../net/index.js';
 import { type Outcome, REGISTER_SESSION } from './command.js';
 import { coreModule } from './core-module.js';
@@ -58,14 +64,6 @@ export interface TestStore {
   dump(): string;
 }
 
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silent,
-};
-
 /** Nothing: all rows stay in the layers above it. */
 export const emptyBase: RowBase = {
   get: () => undefined,
@@ -103,7 +101,7 @@ class MemoryTestStore implements TestStore {
       rows: this.#rows,
       indexes: this.#indexes,
       sessions: this.#sessions,
-      log: silent,
+      log: createSilentLogger(),
     });
   }
 
@@ -129,7 +127,7 @@ class MemoryTestStore implements TestStore {
 
   view(): ReadView {
     return new RowView({
-      rows: this.#rows,
+      rows: () => this.#rows,
       indexes: () => this.#indexes,
       appliedIndex: () => this.#index,
     });

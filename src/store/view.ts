@@ -12,7 +12,7 @@ import type { DerivedIndexKey, Key, ReadView, Table } from './types.js';
 type ScanRange = Parameters<ReadView['scan']>[1];
 
 export interface ViewParts {
-  readonly rows: Layers;
+  readonly rows: () => Layers;
   readonly indexes: () => IndexSource;
   readonly appliedIndex: () => LogIndex;
   readonly pin?: Pin;
@@ -33,13 +33,13 @@ export class RowView implements ReadView {
     const { rows, pin } = this.#parts;
     const rowKey = encodeKey(table.bucket, key);
     pin?.assertReadable();
-    const bytes = pin?.undo.has(rowKey) ? pin.undo.get(rowKey) : rows.get(rowKey);
+    const bytes = pin?.undo.has(rowKey) ? pin.undo.get(rowKey) : rows().get(rowKey);
     return bytes === undefined ? undefined : (decode(bytes) as Row);
   }
 
   async *scan<Row>(table: Table<Row>, range: ScanRange): AsyncGenerator<readonly [Key, Row]> {
     const { rows, pin } = this.#parts;
-    for await (const [key, bytes] of rows.scan(toRowRange(table.bucket, range), pin)) {
+    for await (const [key, bytes] of rows().scan(toRowRange(table.bucket, range), pin)) {
       yield [decodeKey(key).parts, decode(bytes) as Row];
     }
   }
