@@ -1,4 +1,8 @@
+export { EMPTY_BODY, readBody, wholeBody } from './body.js';
 export * from './codec.js';
+export type { RpcCounters } from './counters.js';
+export { PROTOCOL_VERSION } from './limits.js';
 export * from './memory-network.js';
 export * from './real-network.js';
+export * from './rpc.js';
 export * from './types.js';

@@ -31,10 +31,11 @@ export interface Address {
 }
 
 export interface CallOptions {
+  /** To the answer. While a body moves, in either direction, it counts from its last movement. */
   readonly timeoutMs: Ms;
   readonly signal?: AbortSignal;
   readonly lane?: Lane;
-  /** Sent after the arguments, as fast as the receiver takes it. */
+  /** Sent as fast as the receiver takes it. What was yielded must not be changed afterwards. */
   readonly body?: AsyncIterable<Uint8Array> | Uint8Array;
 }
 
@@ -68,7 +69,11 @@ export type NoticeHandler = (args: readonly Wire[], body: Uint8Array, peer: Peer
 export interface PeerEvents {
   /** Control lane to a peer node is open (either side dialled). */
   up(peer: Peer): void;
-  /** `refused`: reconnecting was refused or stayed unanswered for 30 ms, or a new epoch answered. */
+  /**
+   * The control lane closed and could not be opened again: `refused` at once, `silent` for 30 ms,
+   * or answered by another boot epoch (`new-epoch`; `up` follows). A lane that is back with the
+   * same epoch is no event at all. See peer-watch.ts.
+   */
   down(peer: Peer, reason: 'closed' | 'refused' | 'silent' | 'new-epoch'): void;
 }
 
@@ -87,6 +92,11 @@ export interface Rpc {
   notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array): void;
   /** Where nodes are; may change when members join. */
   setAddress(node: NodeId, address: Address): void;
+  /**
+   * Exactly these nodes are kept connected on the control lane from now on: dialled without a
+   * call, and again with a back-off when they are lost. For Raft's peers.
+   */
+  keepConnected(nodes: readonly NodeId[]): void;
   onPeer(events: Partial<PeerEvents>): void;
   close(): Promise<void>;
 }
