@@ -15,7 +15,7 @@ import {
 } from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
 import { type Outcome, outcomeFromWire } from './command.js';
-import { type Attempt, LeaderSeeker, type Sought } from './leader-seeker.js';
+import { type Attempt, LeaderSeeker, type SeekOptions, type Sought } from './leader-seeker.js';
 import { type NumberedRequest, OwnSession } from './own-session.js';
 import { STORE_METHODS, STORE_TIMEOUT_MS, type StoreService } from './service.js';
 import type { StoreClient, SubmitOptions } from './types.js';
@@ -32,6 +32,8 @@ export interface StoreClientParts {
   /** On coordinators: the way without a network. */
   readonly local: StoreService | undefined;
 }
+
+type Goal = Pick<SeekOptions, 'what' | 'mayAct'>;
 
 /** A healthy leader answers in a few; beyond it another coordinator is asked as well. */
 const SILENCE_MS: Ms = 200;
@@ -149,7 +151,8 @@ export class StoreRpcClient implements StoreClient {
     options: SubmitOptions,
   ): Promise<Sought<Outcome>> {
     const { rpc, local } = this.#parts;
-    return this.#seek(`command ${name}`, options, (target, timeoutMs, signal) => {
+    const goal = { what: `command ${name}`, mayAct: true };
+    return this.#seek(goal, options, (target, timeoutMs, signal) => {
       if (local !== undefined && target === this.#options.self) {
         if (!local.isLeader) return Promise.reject(notHere(local.leader));
         return local.submit({ session, seq, ackedBelow, name, args });
@@ -159,9 +162,9 @@ export class StoreRpcClient implements StoreClient {
     });
   }
 
-  #seek(what: string, options: SubmitOptions, attempt: Attempt<Outcome>): Promise<Sought<Outcome>> {
+  #seek(goal: Goal, options: SubmitOptions, attempt: Attempt<Outcome>): Promise<Sought<Outcome>> {
     return this.#seeker.seek(attempt, {
-      what,
+      ...goal,
       timeoutMs: timeoutOf(options),
       signal: options.signal,
       silenceMs: SILENCE_MS,
