@@ -49,7 +49,7 @@ import { appendOwn, RaftState } from './state.js';
 import { describeStatus, type RaftStatus } from './status.js';
 import { nextDeadline, onTick } from './timers.js';
 import { startTransfer } from './transfer.js';
-import type { Effect, Input, Message, RejectReason, StoredState } from './types.js';
+import type { Effect, Input, Message, RejectReason, Role, StoredState } from './types.js';
 
 type Propose = Extract<Input, { kind: 'propose' }>;
 type Persisted = Extract<Input, { kind: 'persisted' }>;
@@ -81,6 +81,24 @@ export class RaftCore {
   /** When the next `tick` is wanted. Infinity: never, by itself. Changes with every step. */
   nextDeadline(): Ms {
     return this.#state.armedDeadline;
+  }
+
+  get role(): Role {
+    return this.#state.role;
+  }
+
+  get term(): Term {
+    return this.#state.term;
+  }
+
+  /** Undefined while none is known. */
+  get leader(): NodeId | undefined {
+    return this.#state.leader;
+  }
+
+  /** Everything up to here is decided; it may not be applied or even durable on this node yet. */
+  get commit(): LogIndex {
+    return this.#state.commit;
   }
 
   /** For people, metrics and tests; a copy. */

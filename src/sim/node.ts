@@ -1,0 +1,411 @@
+/**
+ * One simulated node: the real consensus core, a disk, a state machine, and a driver that carries
+ * out effects and decides nothing. It crashes, restarts, and is paused by the nemesis.
+ *
+ * A paused node is a process that gets no time: what comes in waits, its timers ring late. Its
+ * disk goes on working. When it wakes it takes in what waited first, as the real driver does.
+ */
+import {
+  assert,
+  assertNever,
+  type LogIndex,
+  type Ms,
+  type NodeId,
+  type Rng,
+  type VirtualClock,
+} from '../base/index.js';
+import {
+  type Effect,
+  type Input,
+  type Message,
+  RaftCore,
+  type SnapshotMeta,
+  type StoredState,
+} from '../raft/index.js';
+import { type DiskWrite, SimDisk } from './disk.js';
+import type { Monitor } from './monitor.js';
+import {
+  EMPTY_IMAGE,
+  encodeWrite,
+  type MachineImage,
+  RegisterMachine,
+  type Write,
+} from './machine.js';
+import type { SimNetwork } from './network.js';
+import { exponential, type FaultCounts, type Plan } from './plan.js';
+
+/** Inputs without the time, which the node's own clock adds. */
+type WithoutNow<I> = I extends Input ? Omit<I, 'now'> : never;
+export type TimelessInput = WithoutNow<Input>;
+
+/** How a proposal or read ended. Nothing at all is an outcome too: unknown. */
+export type Outcome =
+  | { readonly kind: 'written'; readonly index: LogIndex }
+  | { readonly kind: 'readable'; readonly index: LogIndex }
+  /** Definitely without effect. */
+  | { readonly kind: 'refused'; readonly leader: NodeId | undefined };
+
+type Settle = (outcome: Outcome) => void;
+
+export interface NodeDependencies {
+  readonly clock: VirtualClock;
+  readonly network: SimNetwork;
+  readonly rng: Rng;
+  readonly faults: FaultCounts;
+  readonly monitor: Monitor;
+  readonly peers: readonly NodeId[];
+  /** Hands a snapshot to another node; false when that cannot take it. */
+  readonly sendSnapshot: (to: NodeId, delivery: SnapshotDelivery) => boolean;
+}
+
+export interface SnapshotDelivery {
+  readonly from: NodeId;
+  readonly term: number;
+  readonly meta: SnapshotMeta;
+  readonly image: MachineImage;
+}
+
+/** Waiting work of a paused node beyond this is dropped, as full connections would. */
+const INBOX_MAX = 5_000;
+
+export class SimNode {
+  readonly id: NodeId;
+  readonly disk: SimDisk;
+  /** The node's durable state machine; lags behind what is applied. */
+  durableImage: MachineImage = EMPTY_IMAGE;
+  core: RaftCore | undefined;
+  machine = new RegisterMachine(EMPTY_IMAGE);
+  isPaused = false;
+  /** Counts the node's lives; call-backs of an earlier one are void. */
+  life = 0;
+  readonly #plan: Plan;
+  readonly #d: NodeDependencies;
+  readonly #clockRate: number;
+  readonly #clockOffset: Ms;
+  #inbox: (() => void)[] = [];
+  #queue: TimelessInput[] = [];
+  #isStepping = false;
+  #timerAt: Ms = Number.POSITIVE_INFINITY;
+  #isStateSyncing = false;
+  #nextId = 1;
+  #proposals = new Map<number, Settle>();
+  #proposed = new Map<LogIndex, { term: number; settle: Settle }>();
+  #reads = new Map<number, Settle>();
+  #appliedWaiters: { index: LogIndex; resume: () => void }[] = [];
+  #staged: SnapshotDelivery | undefined;
+
+  constructor(
+    id: NodeId,
+    plan: Plan,
+    stored: Omit<StoredState, 'applied'>,
+    dependencies: NodeDependencies,
+  ) {
+    this.id = id;
+    this.#plan = plan;
+    this.#d = dependencies;
+    this.#clockRate = 0.99 + dependencies.rng.fork('clock').float() * 0.02;
+    this.#clockOffset = dependencies.rng.fork('offset').int(1_000_000);
+    this.disk = new SimDisk(plan.disk, stored, {
+      clock: dependencies.clock,
+      rng: dependencies.rng.fork('disk'),
+      faults: dependencies.faults,
+      onDurable: (writes) => this.#whenAwake(() => this.#onDurable(writes)),
+    });
+  }
+
+  get isUp(): boolean {
+    return this.core !== undefined;
+  }
+
+  /** Reads the disk back and starts over. */
+  boot(): void {
+    assert(this.core === undefined, 'a running node cannot boot');
+    this.life += 1;
+    this.machine = new RegisterMachine(this.durableImage);
+    const stored = { ...this.disk.load(), applied: this.durableImage.index };
+    this.core = new RaftCore(
+      {
+        self: this.id,
+        timing: this.#plan.timing,
+        limits: this.#plan.limits,
+        rng: this.#d.rng.fork(`life-${this.life}`),
+      },
+      stored,
+      this.#localNow(),
+    );
+    this.#d.monitor.onBoot(this, stored);
+    this.#arm();
+  }
+
+  /** Power off: memory is gone, and the disk keeps only what it had synced. */
+  crash(): void {
+    this.life += 1;
+    this.core = undefined;
+    this.isPaused = false;
+    this.#inbox = [];
+    this.#queue = [];
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#isStateSyncing = false;
+    this.#proposals = new Map();
+    this.#proposed = new Map();
+    this.#reads = new Map();
+    this.#appliedWaiters = [];
+    this.#staged = undefined;
+    this.disk.crash();
+    this.#d.monitor.onCrash(this);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    for (const work of inbox) work();
+    this.#tick();
+  }
+
+  /** Something for the core, as soon as the process gets time. Lost if the node is down. */
+  feed(input: TimelessInput): void {
+    this.#whenAwake(() => this.#step(input));
+  }
+
+  /** False: connection refused, nothing happened. */
+  propose(write: Write, settle: Settle): boolean {
+    if (this.core === undefined) return false;
+    this.#whenAwake(() => {
+      const id = this.#nextId++;
+      this.#proposals.set(id, settle);
+      const data = encodeWrite(write);
+      this.#step({ kind: 'propose', proposals: [{ id, timeMs: 0, data }] });
+    });
+    return true;
+  }
+
+  readIndex(settle: Settle): boolean {
+    if (this.core === undefined) return false;
+    this.#whenAwake(() => {
+      const id = this.#nextId++;
+      this.#reads.set(id, settle);
+      this.#step({ kind: 'read-index', id });
+    });
+    return true;
+  }
+
+  /** Runs when the state machine has applied `index`. */
+  whenApplied(index: LogIndex, resume: () => void): void {
+    this.#whenAwake(() => {
+      if (this.machine.index >= index) resume();
+      else this.#appliedWaiters.push({ index, resume });
+    });
+  }
+
+  /** A whole snapshot arrived; it is staged. False when nobody is there. */
+  receiveSnapshot(delivery: SnapshotDelivery): boolean {
+    if (this.core === undefined || this.isPaused) return false;
+    this.#staged = delivery;
+    const { from, term, meta } = delivery;
+    this.#step({ kind: 'snapshot-received', from, term, meta });
+    return true;
+  }
+
+  #whenAwake(work: () => void): void {
+    if (this.core === undefined) return;
+    if (!this.isPaused) work();
+    else if (this.#inbox.length < INBOX_MAX) this.#inbox.push(work);
+  }
+
+  /** Effects may lead to further inputs; they wait until all effects are carried out. */
+  #step(first: TimelessInput): void {
+    this.#queue.push(first);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let input = this.#queue.shift(); input !== undefined; input = this.#queue.shift()) {
+        const { core } = this;
+        if (core === undefined) return;
+        const effects = core.step({ ...input, now: this.#localNow() } as Input);
+        this.#d.monitor.onStep(this, effects);
+        for (const effect of effects) this.#perform(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+    this.#arm();
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.kind) {
+      case 'send':
+        this.#send(effect.to, effect.message);
+        break;
+      case 'persist':
+        this.disk.write({ kind: 'persist', effect });
+        break;
+      case 'apply':
+        this.#apply(effect);
+        break;
+      case 'proposed': {
+        const settle = this.#take(this.#proposals, effect.id);
+        if (settle) this.#proposed.set(effect.index, { term: effect.term, settle });
+        break;
+      }
+      case 'proposal-rejected':
+        this.#take(this.#proposals, effect.id)?.({ kind: 'refused', leader: effect.leader });
+        break;
+      case 'read-ready':
+        this.#take(this.#reads, effect.id)?.({ kind: 'readable', index: effect.index });
+        break;
+      case 'read-rejected':
+        this.#take(this.#reads, effect.id)?.({ kind: 'refused', leader: effect.leader });
+        break;
+      case 'send-snapshot':
+        this.#sendSnapshot(effect.to);
+        break;
+      case 'install-snapshot':
+        this.#install(effect.meta);
+        break;
+      case 'compact':
+        this.disk.write({ kind: 'compact', meta: effect.meta });
+        break;
+      case 'role':
+      case 'transfer-done':
+        break;
+      default:
+        assertNever(effect, 'effect');
+    }
+  }
+
+  #send(to: NodeId, message: Message): void {
+    this.#d.monitor.onSend(this, to, message);
+    this.#d.network.send(this.id, to, message);
+  }
+
+  #onDurable(writes: readonly DiskWrite[]): void {
+    const marks: TimelessInput[] = [];
+    for (const write of writes) {
+      if (write.kind === 'install') write.onInstalled();
+      if (write.kind !== 'persist') continue;
+      for (const { to, message } of write.effect.then) this.#send(to, message);
+      const { index, term, hardTerm } = write.effect;
+      marks.push({ kind: 'persisted', index, term, hardTerm });
+    }
+    const fed = this.#plan.disk.isCoalescing ? marks.slice(-1) : marks;
+    for (const mark of fed) this.#step(mark);
+  }
+
+  #apply({ entries }: Extract<Effect, { kind: 'apply' }>): void {
+    for (const entry of entries) {
+      this.machine.apply(entry);
+      const waiting = this.#proposed.get(entry.index);
+      if (waiting === undefined) continue;
+      this.#proposed.delete(entry.index);
+      // Another leader's entry took its place: it can never be applied any more.
+      if (waiting.term !== entry.term) waiting.settle({ kind: 'refused', leader: undefined });
+      else waiting.settle({ kind: 'written', index: entry.index });
+    }
+    const { index } = this.machine;
+    this.#queue.push({ kind: 'applied', index, durable: this.durableImage.index });
+    this.#wakeReaders();
+    this.#syncState();
+  }
+
+  #wakeReaders(): void {
+    const { index } = this.machine;
+    const ready = this.#appliedWaiters.filter((waiter) => waiter.index <= index);
+    this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > index);
+    for (const waiter of ready) waiter.resume();
+  }
+
+  /** The state machine's own database: one sync at a time, lagging behind. */
+  #syncState(): void {
+    if (this.#isStateSyncing || this.machine.index === this.durableImage.index) return;
+    this.#isStateSyncing = true;
+    const { life } = this;
+    const image = this.machine.image();
+    const delay = exponential(this.#d.rng, 2 * this.#plan.disk.syncMs) + this.disk.slowMs;
+    this.#d.clock.setTimer(delay, () => {
+      if (life !== this.life) return;
+      this.#isStateSyncing = false;
+      // An installed snapshot may have overtaken it.
+      if (image.index > this.durableImage.index) this.durableImage = image;
+      this.#whenAwake(() => {
+        const durable = Math.min(this.durableImage.index, this.machine.index);
+        this.#step({ kind: 'applied', index: this.machine.index, durable });
+      });
+      this.#syncState();
+    });
+  }
+
+  #sendSnapshot(to: NodeId): void {
+    const { core, life } = this;
+    if (core === undefined) return;
+    const image = this.machine.image();
+    const conf = { voters: this.#d.peers, outgoing: [], learners: [] };
+    const meta = { index: image.index, term: image.term, conf };
+    const delivery: SnapshotDelivery = { from: this.id, term: core.term, meta, image };
+    const delay = 5 + exponential(this.#d.rng, 50);
+    this.#d.clock.setTimer(delay, () => {
+      const ok = this.#d.network.isOpen(this.id, to) && this.#d.sendSnapshot(to, delivery);
+      if (life === this.life) this.feed({ kind: 'snapshot-sent', to, index: meta.index, ok });
+    });
+  }
+
+  #install(meta: SnapshotMeta): void {
+    const staged = this.#staged;
+    assert(staged?.meta.index === meta.index, 'the staged snapshot is another one');
+    this.#d.faults.snapshot += 1;
+    const onInstalled = (): void => {
+      this.durableImage = staged.image;
+      this.machine = new RegisterMachine(staged.image);
+      this.#d.monitor.onInstalled(this, meta);
+      this.#step({ kind: 'snapshot-installed', meta });
+      this.#wakeReaders();
+      this.#forgetOvertaken();
+    };
+    this.disk.write({ kind: 'install', meta, onInstalled });
+  }
+
+  /** Proposals inside the snapshot: done or not, nobody here can tell. */
+  #forgetOvertaken(): void {
+    for (const index of this.#proposed.keys()) {
+      if (index <= this.machine.index) this.#proposed.delete(index);
+    }
+  }
+
+  #take(from: Map<number, Settle>, id: number): Settle | undefined {
+    const settle = from.get(id);
+    from.delete(id);
+    return settle;
+  }
+
+  #localNow(): Ms {
+    return this.#clockOffset + this.#d.clock.now() * this.#clockRate;
+  }
+
+  #tick(): void {
+    if (this.core === undefined || this.isPaused) return;
+    if (this.#localNow() >= this.core.nextDeadline()) this.#step({ kind: 'tick' });
+    else this.#arm();
+  }
+
+  /** One timer at the earliest moment that was ever wanted; it looks again when it rings. */
+  #arm(): void {
+    const { core, life } = this;
+    if (core === undefined) return;
+    // A hair later, so that rounding never makes it ring before its time.
+    const wanted = (core.nextDeadline() - this.#clockOffset) / this.#clockRate + 0.001;
+    if (!Number.isFinite(wanted) || wanted >= this.#timerAt) return;
+    const now = this.#d.clock.now();
+    const at = Math.max(wanted, now);
+    this.#timerAt = at;
+    this.#d.clock.setTimer(at - now, () => {
+      if (life !== this.life || this.#timerAt !== at) return;
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#tick();
+    });
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What one seed does to its cluster. Swarm testing: each seed draws which kinds of fault exist at
+ * all, not only how often they strike, because a fault that is always on hides what happens
+ * without it (a run with heavy loss never has two entries in flight).
+ */
+import type { Ms, Rng } from '../base/index.js';
+import type { RaftLimits, RaftTiming } from '../raft/index.js';
+
+/** Every kind that a run may contain; reports count how often each one struck. */
+export const FAULT_KINDS = [
+  'loss',
+  'delay',
+  'duplicate',
+  'reorder',
+  'partition',
+  'one-way-partition',
+  'reset',
+  'crash',
+  'lost-writes',
+  'slow-disk',
+  'pause',
+  'transfer',
+  'snapshot',
+] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number];
+export type FaultCounts = Record<FaultKind, number>;
+
+export function noFaults(): FaultCounts {
+  return Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as FaultCounts;
+}
+
+/** Faults that the nemesis schedules; the others are rates or consequences. */
+export const STRIKES = [
+  'partition',
+  'one-way-partition',
+  'reset',
+  'crash',
+  'slow-disk',
+  'pause',
+  'transfer',
+] as const;
+
+export type Strike = (typeof STRIKES)[number];
+
+export interface Plan {
+  readonly nodeCount: number;
+  readonly clientCount: number;
+  readonly timing: RaftTiming;
+  readonly limits: Partial<RaftLimits>;
+  /** Length of the phase with faults, virtual. */
+  readonly safetyMs: Ms;
+  /** After all is healed: how long until a write must have been acknowledged everywhere. */
+  readonly livenessMs: Ms;
+  readonly network: {
+    readonly delayMs: Ms;
+    readonly lossRate: number;
+    readonly duplicateRate: number;
+    /** Chance of a message to be held up for tens to hundreds of ms. */
+    readonly spikeRate: number;
+    /** Connections keep order; without it each message takes its own time. */
+    readonly isFifo: boolean;
+  };
+  readonly disk: {
+    readonly syncMs: Ms;
+    /** Chance of one sync to take tens to hundreds of ms. */
+    readonly spikeRate: number;
+    /** One completion for everything that a sync covered, or one for each write. */
+    readonly isCoalescing: boolean;
+  };
+  /** Closed connections are seen as such by the others: fast failover. */
+  readonly hasEvidence: boolean;
+  readonly strikes: readonly Strike[];
+  readonly strikeEveryMs: Ms;
+  /** Mean pause of a client between two operations. */
+  readonly thinkMs: Ms;
+  /** Nodes that stay dead in the liveness phase: fewer than half. */
+  readonly deadAtEnd: number;
+}
+
+export function createPlan(rng: Rng): Plan {
+  const nodeCount = pick(rng, [3, 3, 3, 5, 5, 7]);
+  const strikes = STRIKES.filter(() => rng.float() < 0.6);
+  return {
+    nodeCount,
+    clientCount: 4,
+    timing: pick(rng, [
+      { heartbeatMs: 50, electionMinMs: 150, electionMaxMs: 300 },
+      { heartbeatMs: 50, electionMinMs: 250, electionMaxMs: 500 },
+    ]),
+    limits: pick(rng, [
+      {},
+      { trailingEntries: 8, compactStep: 4 },
+      { trailingEntries: 30, compactStep: 10, messageEntriesMax: 3 },
+      { uncommittedEntriesMax: 6, inflightMax: 1 },
+    ]),
+    safetyMs: 60_000,
+    livenessMs: 10_000,
+    network: {
+      delayMs: pick(rng, [0.2, 1, 5]),
+      lossRate: maybe(rng, 0.6) * rng.float() * 0.15,
+      duplicateRate: maybe(rng, 0.6) * rng.float() * 0.1,
+      spikeRate: maybe(rng, 0.6) * rng.float() * 0.05,
+      isFifo: rng.float() < 0.4,
+    },
+    disk: {
+      syncMs: pick(rng, [0.2, 1, 5]),
+      spikeRate: maybe(rng, 0.5) * rng.float() * 0.05,
+      isCoalescing: rng.float() < 0.5,
+    },
+    hasEvidence: rng.float() < 0.7,
+    // Every run has something that costs a leader its place.
+    strikes: strikes.length === 0 ? ['crash'] : strikes,
+    strikeEveryMs: 500 + rng.float() * 2_500,
+    thinkMs: 80,
+    deadAtEnd: rng.int(Math.ceil(nodeCount / 2)),
+  };
+}
+
+export function pick<T>(rng: Rng, choices: readonly T[]): T {
+  const choice = choices[rng.int(choices.length)];
+  if (choice === undefined) throw new RangeError('nothing to choose from');
+  return choice;
+}
+
+/** Exponentially distributed, so that events may come close together. */
+export function exponential(rng: Rng, mean: number): number {
+  return -mean * Math.log(1 - rng.float());
+}
+
+function maybe(rng: Rng, probability: number): 0 | 1 {
+  return rng.float() < probability ? 1 : 0;
+}

@@ -1,0 +1,150 @@
+/**
+ * One seed, one run: a cluster under faults for at least 60 virtual seconds while clients work
+ * (safety phase), then everything is healed and it must come back to work (liveness phase). The
+ * seed decides everything; two runs of one seed give the same trace, byte for byte.
+ */
+import { AssertionError, createSeededRng } from '../base/index.js';
+import { Client, type ClientCounts, Numbers } from './client.js';
+import { Cluster } from './cluster.js';
+import { withoutMachine } from './guard.js';
+import { Nemesis } from './nemesis.js';
+import { createPlan, type FaultCounts, type Plan } from './plan.js';
+import { Trace } from './trace.js';
+import { Violation } from './violation.js';
+
+export interface FoundViolation {
+  readonly seed: number;
+  readonly invariant: string;
+  readonly message: string;
+  readonly atMs: number;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  /** How often a node became leader, the first time included. */
+  readonly elections: number;
+  readonly operations: ClientCounts;
+  readonly faults: FaultCounts;
+  readonly violation: FoundViolation | undefined;
+}
+
+export interface RunOptions {
+  /** Gets every line of the trace. */
+  readonly print?: (line: string) => void;
+}
+
+export function runSeed(seed: number, options: RunOptions = {}): RunResult {
+  return withoutMachine(() => {
+    const rng = createSeededRng(`raft-${seed}`);
+    const plan = createPlan(rng.fork('plan'));
+    const trace = new Trace(options.print);
+    const run = new Run(new Cluster(plan, { rng, trace }));
+    const violation = run.toEnd(seed);
+    const { cluster } = run;
+    return {
+      seed,
+      plan,
+      traceHash: trace.hash,
+      events: run.events,
+      virtualMs: cluster.clock.now(),
+      elections: cluster.monitor.elections,
+      operations: run.operations,
+      faults: cluster.faults,
+      violation,
+    };
+  });
+}
+
+class Run {
+  readonly cluster: Cluster;
+  events = 0;
+  readonly #clients: readonly Client[];
+  readonly #nemesis: Nemesis;
+  readonly #numbers = new Numbers();
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    this.#nemesis = new Nemesis(cluster);
+    this.#clients = Array.from(
+      { length: cluster.plan.clientCount },
+      (_, at) => new Client(`client-${at}`, cluster, this.#numbers, cluster.plan.thinkMs),
+    );
+  }
+
+  get operations(): ClientCounts {
+    const sum: ClientCounts = { called: 0, done: 0, refused: 0, unknown: 0 };
+    for (const { counts } of this.#clients) {
+      sum.called += counts.called;
+      sum.done += counts.done;
+      sum.refused += counts.refused;
+      sum.unknown += counts.unknown;
+    }
+    return sum;
+  }
+
+  toEnd(seed: number): FoundViolation | undefined {
+    try {
+      this.#safetyPhase();
+      this.#livenessPhase();
+      return undefined;
+    } catch (error) {
+      const atMs = this.cluster.clock.now();
+      if (error instanceof Violation) {
+        return { seed, invariant: error.invariant, message: error.message, atMs };
+      }
+      if (error instanceof AssertionError) {
+        return { seed, invariant: 'assertion', message: error.message, atMs };
+      }
+      throw error;
+    }
+  }
+
+  #safetyPhase(): void {
+    for (const node of this.cluster.nodes) this.cluster.boot(node);
+    for (const client of this.#clients) client.start();
+    this.#nemesis.start();
+    this.#advanceTo(this.cluster.plan.safetyMs, () => false);
+  }
+
+  /**
+   * Quiet first: liveness bugs hide behind ongoing writes, which repair by accident what should
+   * have been repaired by itself.
+   */
+  #livenessPhase(): void {
+    const { cluster } = this;
+    for (const client of this.#clients) client.stop();
+    this.#nemesis.heal();
+    const { clock, plan } = cluster;
+    this.#advanceTo(clock.now() + plan.livenessMs / 2, () => false);
+    let isWritten = false;
+    const prober = new Client('prober', cluster, this.#numbers, plan.thinkMs);
+    prober.writeUntilDone(() => {
+      isWritten = true;
+    });
+    this.#advanceTo(clock.now() + plan.livenessMs, () => isWritten);
+    if (!isWritten) {
+      throw new Violation('liveness', `no write was acknowledged in ${plan.livenessMs} ms`);
+    }
+    const isEven = (): boolean => {
+      const target = cluster.leader?.core?.commit ?? Number.POSITIVE_INFINITY;
+      return cluster.nodes.every((node) => !node.isUp || node.machine.index === target);
+    };
+    this.#advanceTo(clock.now() + plan.livenessMs, isEven);
+    if (!isEven()) throw new Violation('liveness', 'the nodes do not catch up with the leader');
+    cluster.monitor.atEnd();
+  }
+
+  #advanceTo(untilMs: number, isDone: () => boolean): void {
+    const { clock } = this.cluster;
+    for (;;) {
+      const due = clock.nextDueMs;
+      if (due === undefined || due > untilMs || isDone()) return;
+      clock.runNext();
+      this.events += 1;
+    }
+  }
+}
