@@ -10,6 +10,8 @@ export class Malformed extends Error {}
 
 /** Seven bits per byte, least significant first; 2^53 - 1 needs eight. */
 const VARINT_BYTES_MAX = 8;
+/** Holds any UDP packet. */
+const BUFFER_BYTES = 2048;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const HOST = /^[\x21-\x7e]{1,255}$/;
 
@@ -29,7 +31,7 @@ export class Writer {
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
-    this.#bytes = new Uint8Array(Math.min(bytesMax, 2048));
+    this.#bytes = new Uint8Array(BUFFER_BYTES);
     this.#view = new DataView(this.#bytes.buffer);
   }
 
@@ -52,7 +54,7 @@ export class Writer {
 
   /** A whole number below 2^53. */
   varint(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `${value} is no count`);
+    assert(Number.isSafeInteger(value) && value >= 0, 'a count is a whole number below 2^53');
     this.#reserve(VARINT_BYTES_MAX);
     let rest = value;
     while (rest >= 128) {
@@ -64,26 +66,30 @@ export class Writer {
 
   /** A length byte, then the characters; names and hosts are ASCII. */
   text(value: string): void {
-    assert(value.length <= 255, `"${value}" is too long for a packet`);
+    assert(value.length <= 255, 'a text is too long for a packet');
     this.#reserve(1 + value.length);
     this.#bytes[this.#length++] = value.length;
     for (let i = 0; i < value.length; i++) this.#bytes[this.#length++] = value.charCodeAt(i);
   }
 
-  setU32(offset: number, value: number): void {
-    this.#view.setUint32(offset, value);
+  /** What was written, as bytes of its own. */
+  copy(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
   }
 
-  /** What was written, as a view; valid while the writer is not used again. */
-  bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** Begins anew; a buffer that grew for one large frame is not kept. */
+  reset(): void {
+    this.#length = 0;
+    if (this.#bytes.length <= BUFFER_BYTES) return;
+    this.#bytes = new Uint8Array(BUFFER_BYTES);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   #reserve(count: number): void {
     const needed = this.#length + count;
     if (needed <= this.#bytes.length) return;
     // Numbers reserve their longest form, so the last one may ask for slightly too much.
-    assert(needed <= this.#bytesMax + VARINT_BYTES_MAX, `a packet grew above ${this.#bytesMax} B`);
+    assert(needed <= this.#bytesMax + VARINT_BYTES_MAX, 'a packet grew above its bound');
     const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes);
     this.#bytes = grown;

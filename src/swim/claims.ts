@@ -74,7 +74,6 @@ export class Claims {
 
   /** A newer claim about a known identity. */
   #accept(entry: MemberEntry, record: MemberRecord): void {
-    const { now } = this.#context;
     switch (record.state) {
       case 'active': {
         const text = `Active: it answers for itself at incarnation ${record.incarnation}`;

@@ -1,7 +1,7 @@
 /**
  * Packets of the membership protocol as bytes, the same over UDP and inside TCP frames:
  *
- *     u8 version | u8 kind | u32 cluster | u32 crc32c of all the rest
+ *     u32 crc32c of all the rest | u8 version | u8 kind | u32 cluster
  *     sender: name, varint epoch, varint incarnation, u8 flags
  *     body of the kind
  *     varint count, then the rumours
@@ -35,7 +35,7 @@ const KINDS = [
 
 const STATES = ['active', 'suspicious', 'failed', 'left'] as const satisfies readonly ClaimState[];
 
-const CRC_OFFSET = 6;
+const CRC_BYTES = 4;
 const HEADER_BYTES = 10;
 const STATE_MASK = 0x03;
 const STALLED_FLAG = 0x10;
@@ -60,19 +60,24 @@ export function clusterNumber(cluster: string): number {
   return hash >>> 0;
 }
 
-/** The bytes of a packet. The view belongs to the caller: no buffer is shared. */
+/** One buffer for all: encoding neither waits nor nests. */
+const scratch = new Writer(FRAME_BYTES_MAX);
+
+/** The bytes of a packet, a copy that belongs to the caller. */
 export function encodePacket(cluster: number, packet: Packet): Uint8Array {
-  const out = new Writer(FRAME_BYTES_MAX);
+  const out = scratch;
+  out.reset();
+  out.u32(0);
   out.u8(WIRE_VERSION);
   out.u8(KINDS.indexOf(packet.message.type));
   out.u32(cluster);
-  out.u32(0);
   writeSender(out, packet.sender);
   writeMessage(out, packet.message);
   out.varint(packet.rumours.length);
   for (const record of packet.rumours) writeRecord(out, record);
-  out.setU32(CRC_OFFSET, checksum(out.bytes()));
-  return out.bytes();
+  const bytes = out.copy();
+  new DataView(bytes.buffer).setUint32(0, checksum(bytes));
+  return bytes;
 }
 
 /** Bytes of a packet without rumours, leaving three for their count. */
@@ -97,11 +102,12 @@ export function decodePacket(cluster: number, bytes: Uint8Array): Decoded {
   if (bytes.length < HEADER_BYTES) return refuse('too-short', `${bytes.length} bytes`);
   if (bytes.length > FRAME_BYTES_MAX) return refuse('too-long', `${bytes.length} bytes`);
   const input = new Reader(bytes);
+  const expected = input.u32();
   const version = input.u8();
   if (version !== WIRE_VERSION) return refuse('version', `version ${version}`);
   const kind = KINDS[input.u8()];
   if (input.u32() !== cluster) return refuse('cluster', 'another cluster');
-  if (input.u32() !== checksum(bytes)) return refuse('checksum', 'damaged');
+  if (expected !== checksum(bytes)) return refuse('checksum', 'damaged');
   if (kind === undefined) return refuse('malformed', 'unknown kind');
   try {
     const sender = readSender(input);
@@ -120,7 +126,7 @@ function refuse(refusal: Refusal, detail: string): Decoded {
 }
 
 function checksum(bytes: Uint8Array): number {
-  return crc32c(bytes.subarray(HEADER_BYTES), crc32c(bytes.subarray(0, CRC_OFFSET)));
+  return crc32c(bytes.subarray(CRC_BYTES));
 }
 
 function wholeMs(ms: number): number {

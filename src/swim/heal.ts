@@ -40,8 +40,8 @@ export class Healer {
     if (introducer.name === this.#context.self.name) return;
     const isKnown = this.#targets.has(introducer.name);
     if (!isKnown && this.#targets.size >= HEAL_TARGETS_MAX) return;
-    const { name, host, port } = introducer;
-    this.#targets.set(name, { name, host, port });
+    const { name, host, port, isSeed = false } = introducer;
+    this.#targets.set(name, { name, host, port, isSeed });
   }
 
   /** After start and after a return: quickly at first. */
@@ -75,14 +75,20 @@ export class Healer {
     this.#greet(entry);
   }
 
+  #isMissing(target: Introducer): boolean {
+    const { table } = this.#context;
+    if (target.isSeed === true) return table.active.length === 0;
+    const entry = table.get(target.name);
+    return entry === undefined || (!isLive(entry) && entry.state !== 'left');
+  }
+
   /** Up to `count` of those that are neither on the list nor gone by their own will, in turn. */
   #greetMissing(count: number): void {
     const targets = [...this.#targets.values()];
     let greeted = 0;
     for (let i = 0; i < targets.length && greeted < count; i++) {
       const target = targets[this.#turn++ % targets.length];
-      const entry = target && this.#context.table.get(target.name);
-      if (target === undefined || (entry && (isLive(entry) || entry.state === 'left'))) continue;
+      if (target === undefined || !this.#isMissing(target)) continue;
       this.#greet(target);
       greeted++;
     }

@@ -185,20 +185,20 @@ export class MemberTable {
   }
 
   add(entry: MemberEntry): void {
-    assert(!this.#entries.has(entry.name), `${entry.name} is in the table already`);
+    assert(!this.#entries.has(entry.name), 'the member is in the table already');
     this.#entries.set(entry.name, entry);
     this.#enter(entry);
   }
 
   remove(entry: MemberEntry): void {
-    assert(this.#entries.get(entry.name) === entry, `${entry.name} is not in the table`);
+    assert(this.#entries.get(entry.name) === entry, 'the member is not in the table');
     this.#leave(entry);
     this.#entries.delete(entry.name);
   }
 
   /** The one way to change an entry: keeps the orders and the digest in step. */
   change(entry: MemberEntry, edit: (entry: MemberEntry) => void): void {
-    assert(this.#entries.get(entry.name) === entry, `${entry.name} is not in the table`);
+    assert(this.#entries.get(entry.name) === entry, 'the member is not in the table');
     this.#leave(entry);
     edit(entry);
     this.#enter(entry);
@@ -246,12 +246,12 @@ export function lowerBound(names: readonly NodeId[], name: NodeId): number {
 
 function insertSorted(names: NodeId[], name: NodeId): void {
   const at = lowerBound(names, name);
-  assert(names[at] !== name, `${name} is listed twice`);
+  assert(names[at] !== name, 'a name is listed twice');
   names.splice(at, 0, name);
 }
 
 function removeSorted(names: NodeId[], name: NodeId): void {
   const at = lowerBound(names, name);
-  assert(names[at] === name, `${name} is not listed`);
+  assert(names[at] === name, 'a name is not listed');
   names.splice(at, 1);
 }

@@ -109,4 +109,6 @@ export interface Introducer {
   readonly name: NodeId;
   readonly host: string;
   readonly port: number;
+  /** An address without a known name: asked only while this node is alone. */
+  readonly isSeed?: boolean;
 }

@@ -31,7 +31,10 @@ export interface Evidence {
 
 export interface MemberEvent {
   readonly member: Member;
+  /** Undefined when the member was not on the list. */
   readonly before: MemberState | undefined;
+  /** When the membership thread changed its list: also right while the main thread was busy. */
+  readonly atWallMs?: Ms;
 }
 
 export interface Membership {

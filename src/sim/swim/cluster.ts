@@ -1,0 +1,447 @@
+/**
+ * A cluster of membership cores on a virtual clock and a network that delays, loses, duplicates and
+ * cuts. Every packet goes through the real codec, so what is simulated is what is sent.
+ *
+ * Faults: crash (silent for good), restart (a new boot epoch), freeze (the process stands still and
+ * answers its backlog afterwards), stall (only its main thread stands still), partition, loss.
+ * TCP between threads is modelled as an ordered link that survives loss by retransmission
+ * (200 ms each) and carries nothing across a cut.
+ *
+ * Checked after every step, in every run: packets keep their budget, encode and decode to what they
+ * were; identities and incarnations never go back; nobody lists a member that never was.
+ */
+import {
+  assert,
+  createSeededRng,
+  crc32c,
+  type Ms,
+  must,
+  type NodeId,
+  nodeId,
+  PRESETS,
+  type Rng,
+  type Timer,
+  VirtualClock,
+} from '../../base/index.js';
+import {
+  clusterNumber,
+  createTiming,
+  decodePacket,
+  type Effect,
+  encodePacket,
+  type Input,
+  type Introducer,
+  type Member,
+  type MemberRecord,
+  type MemberState,
+  type Origin,
+  type Packet,
+  PACKET_BYTES_MAX,
+  SEAL_BYTES_MAX,
+  type StreamPeer,
+  SwimCore,
+  type SwimTiming,
+} from '../../swim/index.js';
+
+export interface SwimClusterOptions {
+  readonly size: number;
+  readonly seed: number | string;
+  /** Part of the UDP packets that are lost, in [0, 1]. */
+  readonly lossRate?: number;
+  readonly duplicateRate?: number;
+  /** One way, uniform between the two. */
+  readonly latencyMs?: readonly [Ms, Ms];
+  readonly timing?: SwimTiming;
+  /** Start as a cluster that has known itself for long; else every node finds the others itself. */
+  readonly isWarm?: boolean;
+  /** How many of the nodes the config file names; the others come with `join`. Default: all. */
+  readonly configured?: number;
+}
+
+/** A change on one node's list, with the virtual time. */
+export interface Observation {
+  readonly atMs: Ms;
+  readonly observer: NodeId;
+  readonly member: Member;
+  readonly before: MemberState | undefined;
+}
+
+interface SimNode {
+  readonly name: NodeId;
+  readonly index: number;
+  readonly port: number;
+  epoch: number;
+  core: SwimCore;
+  isUp: boolean;
+  frozenUntilMs: Ms;
+  timer: Timer | undefined;
+  timerMs: Ms;
+  links: ReadonlySet<NodeId>;
+  /** Last identity seen per member, to notice if one goes back. */
+  seen: Map<NodeId, { epoch: number; incarnation: number }>;
+}
+
+const CLUSTER = clusterNumber('sim');
+const TCP_RETRANSMIT_MS = 200;
+const PORT_BASE = 10_000;
+
+export class SwimCluster {
+  readonly clock = new VirtualClock();
+  readonly timing: SwimTiming;
+  readonly observations: Observation[] = [];
+  /** Faults that struck, and what the network carried. */
+  readonly counts = {
+    packets: 0,
+    bytes: 0,
+    lost: 0,
+    duplicated: 0,
+    cut: 0,
+    syncs: 0,
+    overslept: 0,
+    packetBytesMax: 0,
+  };
+  /** Stops collecting observations, for long runs of large clusters. */
+  isObserving = true;
+  lossRate: number;
+  #hash = 0;
+  readonly #nodes: SimNode[] = [];
+  readonly #byName = new Map<NodeId, SimNode>();
+  readonly #byPort = new Map<number, SimNode>();
+  readonly #options: SwimClusterOptions;
+  readonly #network: Rng;
+  readonly #rng: Rng;
+  #group: ReadonlyMap<NodeId, number> | undefined;
+
+  constructor(options: SwimClusterOptions) {
+    this.#options = options;
+    this.timing = options.timing ?? createTiming(PRESETS.local.swim);
+    this.lossRate = options.lossRate ?? 0;
+    this.#rng = createSeededRng(options.seed);
+    this.#network = this.#rng.fork('network');
+    const digits = String(options.size).length;
+    for (let index = 0; index < options.size; index++) {
+      const name = nodeId(`n${String(index + 1).padStart(digits, '0')}`);
+      this.#addNode(name, index);
+    }
+    for (const node of this.#nodes) this.#boot(node);
+    if (options.isWarm === true) this.#warm();
+  }
+
+  get names(): readonly NodeId[] {
+    return this.#nodes.map((node) => node.name);
+  }
+
+  /** One number over everything that was delivered and decided so far. */
+  get traceHash(): number {
+    return this.#hash;
+  }
+
+  core(name: NodeId): SwimCore {
+    return this.#node(name).core;
+  }
+
+  /** Names of nodes whose process runs. */
+  up(): readonly NodeId[] {
+    return this.#nodes.filter((node) => node.isUp).map((node) => node.name);
+  }
+
+  run(ms: Ms): void {
+    this.clock.advance(ms);
+  }
+
+  /** Runs until the condition holds, looking every 5 ms; the virtual time it took. */
+  runUntil(condition: () => boolean, limitMs: Ms): Ms {
+    const start = this.clock.now();
+    while (!condition()) {
+      assert(this.clock.now() - start < limitMs, `the condition did not come in ${limitMs} ms`);
+      this.clock.advance(5);
+    }
+    return this.clock.now() - start;
+  }
+
+  crash(...names: readonly NodeId[]): void {
+    for (const name of names) {
+      const node = this.#node(name);
+      node.isUp = false;
+      this.#disarm(node);
+    }
+  }
+
+  /** The process starts again, under the next boot epoch. */
+  restart(name: NodeId): void {
+    const node = this.#node(name);
+    this.crash(name);
+    node.epoch++;
+    this.#boot(node);
+  }
+
+  /** The whole process stands still; it meets its backlog when it goes on. */
+  freeze(name: NodeId, ms: Ms): void {
+    const node = this.#node(name);
+    node.frozenUntilMs = this.clock.now() + ms;
+    this.#disarm(node);
+    // As the driver does: what waits in the socket is read before the late tick.
+    this.clock.setTimer(ms + 0.01, () => {
+      this.#step(node, { kind: 'tick', now: this.clock.now() });
+    });
+  }
+
+  /** Tells the membership thread for how long the main thread has stood still. */
+  stall(name: NodeId, stalledMs: Ms): void {
+    this.#step(this.#node(name), { kind: 'stalled', now: this.clock.now(), stalledMs });
+  }
+
+  leave(name: NodeId): void {
+    this.#step(this.#node(name), { kind: 'leave', now: this.clock.now() });
+  }
+
+  join(name: NodeId): void {
+    this.#step(this.#node(name), { kind: 'join', now: this.clock.now() });
+  }
+
+  /** Only nodes of the same group reach each other; without groups the network is whole. */
+  partition(...groups: readonly (readonly NodeId[])[]): void {
+    if (groups.length === 0) {
+      this.#group = undefined;
+      return;
+    }
+    this.#group = new Map(groups.flatMap((names, group) => names.map((name) => [name, group])));
+  }
+
+  /** States of one member on all running lists but its own. */
+  statesOf(name: NodeId): readonly (MemberState | undefined)[] {
+    return this.#nodes
+      .filter((node) => node.isUp && node.name !== name)
+      .map((node) => node.core.get(name)?.state);
+  }
+
+  /** Do all running nodes list exactly the running nodes as Active, with their present epochs? */
+  isConverged(): boolean {
+    const up = this.#nodes.filter((node) => node.isUp);
+    return up.every((node) => {
+      const active = node.core.members().filter((member) => member.state === 'active');
+      return (
+        active.length === up.length &&
+        active.every((member) => this.#byName.get(member.name)?.epoch === member.bootEpoch)
+      );
+    });
+  }
+
+  #node(name: NodeId): SimNode {
+    return must(this.#byName.get(name), name);
+  }
+
+  #addNode(name: NodeId, index: number): void {
+    const node: SimNode = {
+      name,
+      index,
+      port: PORT_BASE + index,
+      epoch: 1,
+      core: this.#createCore(name, PORT_BASE + index, 1),
+      isUp: false,
+      frozenUntilMs: 0,
+      timer: undefined,
+      timerMs: 0,
+      links: new Set(),
+      seen: new Map(),
+    };
+    this.#nodes.push(node);
+    this.#byName.set(name, node);
+    this.#byPort.set(node.port, node);
+  }
+
+  #createCore(name: NodeId, port: number, bootEpoch: number): SwimCore {
+    const host = '10.0.0.1';
+    const { timing } = this;
+    const rng = this.#rng.fork(`${name}/${bootEpoch}`);
+    const introducers = this.#introducers();
+    const bootWallMs = this.clock.wall();
+    const streamPort = port;
+    return new SwimCore(
+      { name, host, port, streamPort, bootEpoch, bootWallMs, timing, introducers },
+      rng,
+    );
+  }
+
+  #introducers(): readonly Introducer[] {
+    const digits = String(this.#options.size).length;
+    const count = Math.min(this.#options.size, this.#options.configured ?? this.#options.size);
+    return Array.from({ length: count }, (_, index) => ({
+      name: nodeId(`n${String(index + 1).padStart(digits, '0')}`),
+      host: '10.0.0.1',
+      port: PORT_BASE + index,
+    }));
+  }
+
+  #boot(node: SimNode): void {
+    node.core = this.#createCore(node.name, node.port, node.epoch);
+    node.isUp = true;
+    node.seen = new Map();
+    node.links = new Set();
+    this.#step(node, { kind: 'start', now: this.clock.now() });
+  }
+
+  /** Gives every node the whole list, as one sync would. */
+  #warm(): void {
+    const records: MemberRecord[] = this.#nodes.map((node) => ({
+      name: node.name,
+      epoch: node.epoch,
+      incarnation: 1,
+      state: 'active',
+      host: '10.0.0.1',
+      port: node.port,
+      streamPort: node.port,
+      bootWallMs: this.clock.wall(),
+      ageMs: 0,
+      stalledMs: 0,
+    }));
+    for (const node of this.#nodes) {
+      const other = must(this.#nodes[(node.index + 1) % this.#nodes.length], 'another node');
+      const sender = { name: other.name, epoch: 1, incarnation: 1, isObserver: false };
+      const rumours = records.filter((record) => record.name !== node.name);
+      const packet: Packet = { sender, message: { type: 'sync-push' }, rumours };
+      const from: Origin = { via: 'stream', id: other.index };
+      this.#step(node, { kind: 'packet', now: this.clock.now(), from, packet });
+    }
+    this.observations.length = 0;
+  }
+
+  #step(node: SimNode, input: Input): void {
+    if (!node.isUp) return;
+    const now = this.clock.now();
+    if (now < node.frozenUntilMs && input.kind !== 'start') {
+      const wait = node.frozenUntilMs - now;
+      if (input.kind === 'packet')
+        this.clock.setTimer(wait, () => this.#step(node, { ...input, now: this.clock.now() }));
+      return;
+    }
+    for (const effect of node.core.step(input)) this.#perform(node, effect);
+    this.#arm(node);
+  }
+
+  /** One timer per node; one that fires early finds nothing due. */
+  #arm(node: SimNode): void {
+    const dueMs = node.core.nextDeadline();
+    const isArmed = node.timer !== undefined && node.timerMs <= dueMs;
+    if (isArmed || !Number.isFinite(dueMs)) return;
+    this.#disarm(node);
+    node.timerMs = dueMs;
+    const { epoch } = node;
+    node.timer = this.clock.setTimer(dueMs - this.clock.now(), () => {
+      node.timer = undefined;
+      if (node.epoch === epoch) this.#step(node, { kind: 'tick', now: this.clock.now() });
+    });
+  }
+
+  #disarm(node: SimNode): void {
+    node.timer?.cancel();
+    node.timer = undefined;
+  }
+
+  #perform(node: SimNode, effect: Effect): void {
+    switch (effect.kind) {
+      case 'send':
+        if (effect.to.via === 'udp') this.#datagram(node, effect.to.port, effect.packet);
+        else this.#stream(node, this.#nodes[effect.to.id], effect.packet);
+        break;
+      case 'stream':
+        if (effect.dial || node.links.has(effect.to.name)) {
+          if (effect.packet.message.type === 'sync') this.counts.syncs++;
+          this.#stream(node, this.#peer(effect.to), effect.packet);
+        }
+        break;
+      case 'links':
+        node.links = new Set(effect.peers.map((peer) => peer.name));
+        break;
+      case 'member':
+        this.#onMember(node, effect.member, effect.before, effect.notable);
+        break;
+      case 'log':
+        if (effect.event === 'swim.overslept') this.counts.overslept++;
+        break;
+      default:
+        break;
+    }
+  }
+
+  #peer(to: StreamPeer): SimNode | undefined {
+    const peer = this.#byName.get(to.name);
+    return peer?.epoch === to.epoch ? peer : undefined;
+  }
+
+  #onMember(
+    node: SimNode,
+    member: Member,
+    before: MemberState | undefined,
+    notable: boolean,
+  ): void {
+    assert(this.#byName.has(member.name), `${node.name} lists ${member.name}, who never was`);
+    const last = node.seen.get(member.name);
+    const { bootEpoch: epoch, incarnation } = member;
+    if (last !== undefined && member.state !== 'deleted') {
+      const goesBack =
+        epoch < last.epoch || (epoch === last.epoch && incarnation < last.incarnation);
+      assert(!goesBack, `${node.name} lists an older identity of ${member.name} than before`);
+    }
+    node.seen.set(member.name, { epoch, incarnation });
+    this.#mix(this.clock.now(), node.index, member.state.length * 1000 + incarnation);
+    if (!this.isObserving || !notable) return;
+    this.observations.push({ atMs: this.clock.now(), observer: node.name, member, before });
+  }
+
+  #datagram(from: SimNode, port: number, packet: Packet): void {
+    const bytes = encodePacket(CLUSTER, packet);
+    assert(bytes.length + SEAL_BYTES_MAX <= PACKET_BYTES_MAX, `a packet of ${bytes.length} B`);
+    this.counts.packets++;
+    this.counts.bytes += bytes.length;
+    this.counts.packetBytesMax = Math.max(this.counts.packetBytesMax, bytes.length);
+    const to = this.#byPort.get(port);
+    if (to === undefined) return;
+    const origin: Origin = { via: 'udp', host: '10.0.0.1', port: from.port };
+    const copies = this.#network.float() < (this.#options.duplicateRate ?? 0) ? 2 : 1;
+    this.counts.duplicated += copies - 1;
+    for (let copy = 0; copy < copies; copy++) {
+      if (this.#network.float() < this.lossRate) this.counts.lost++;
+      else this.#deliver(from, to, origin, bytes, this.#latency());
+    }
+  }
+
+  #stream(from: SimNode, to: SimNode | undefined, packet: Packet): void {
+    if (to === undefined) return;
+    const bytes = encodePacket(CLUSTER, packet);
+    let delayMs = this.#latency();
+    while (this.#network.float() < this.lossRate) delayMs += TCP_RETRANSMIT_MS;
+    this.#deliver(from, to, { via: 'stream', id: from.index }, bytes, delayMs);
+  }
+
+  #deliver(from: SimNode, to: SimNode, origin: Origin, bytes: Uint8Array, delayMs: Ms): void {
+    this.clock.setTimer(delayMs, () => {
+      if (!this.#isConnected(from.name, to.name)) {
+        this.counts.cut++;
+        return;
+      }
+      if (!to.isUp) return;
+      const decoded = decodePacket(CLUSTER, bytes);
+      assert(decoded.ok, 'a packet of ours does not decode');
+      this.#mix(this.clock.now(), to.index, crc32c(bytes));
+      const now = this.clock.now();
+      this.#step(to, { kind: 'packet', now, from: origin, packet: decoded.packet });
+    });
+  }
+
+  #isConnected(a: NodeId, b: NodeId): boolean {
+    return this.#group === undefined || this.#group.get(a) === this.#group.get(b);
+  }
+
+  #latency(): Ms {
+    const [min, max] = this.#options.latencyMs ?? [0.2, 1];
+    return min + this.#network.float() * (max - min);
+  }
+
+  #mix(...values: readonly number[]): void {
+    for (const value of values) {
+      this.#hash =
+        Math.imul(this.#hash ^ Math.floor(value * 1000), 0x01000193) ^ (this.#hash >>> 15);
+    }
+  }
+}
