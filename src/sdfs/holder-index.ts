@@ -8,7 +8,13 @@
  * Bound: about 100 bytes per blob and 8 per copy. Order: a node's blobs by id, so that pages of a
  * listing continue where they stopped.
  */
-import type { Change, DerivedIndex, DerivedIndexKey } from '../store/index.js';
+import {
+  type Change,
+  type DerivedIndex,
+  type DerivedIndexKey,
+  NODES,
+  type NodeRow,
+} from '../store/index.js';
 import { SortedIds } from './sorted-ids.js';
 import { BLOBS, type BlobRow, FILES, type FileRow, INTENTS, type IntentRow } from './tables.js';
 
@@ -39,6 +45,8 @@ export interface Totals {
 
 export class HolderIndex {
   readonly totals: Totals = { files: 0, versions: 0, bytes: 0 };
+  /** What Raft has decided about each node, by name. */
+  readonly nodes = new Map<string, NodeRow>();
   readonly #sets = new Map<string, MutableSet>();
   readonly #setOf = new Map<number, MutableSet>();
   readonly #byNode = new Map<string, SortedIds>();
@@ -71,6 +79,11 @@ export class HolderIndex {
   onBlob(blob: number, before: BlobRow | undefined, after: BlobRow | undefined): void {
     if (before !== undefined) this.#remove(blob, before);
     if (after !== undefined) this.#add(blob, after);
+  }
+
+  onNode(name: string, after: NodeRow | undefined): void {
+    if (after === undefined) this.nodes.delete(name);
+    else this.nodes.set(name, after);
   }
 
   onIntent(before: IntentRow | undefined, after: IntentRow | undefined): void {
@@ -128,7 +141,7 @@ export const HOLDERS: DerivedIndexKey<HolderIndex> = { name: 'sdfs.holders' };
 /** Keeps HOLDERS up to date. */
 export const holderIndex: DerivedIndex<HolderIndex> = {
   key: HOLDERS,
-  tables: [FILES, BLOBS, INTENTS],
+  tables: [FILES, BLOBS, INTENTS, NODES],
   create: () => new HolderIndex(),
   onChange(index: HolderIndex, change: Change): void {
     const { table, key } = change;
@@ -140,6 +153,8 @@ export const holderIndex: DerivedIndex<HolderIndex> = {
       );
     } else if (table.bucket === FILES.bucket) {
       index.onFile(change.before as FileRow | undefined, change.after as FileRow | undefined);
+    } else if (table.bucket === NODES.bucket) {
+      index.onNode(key[0] as string, change.after as NodeRow | undefined);
     } else {
       index.onIntent(change.before as IntentRow | undefined, change.after as IntentRow | undefined);
     }

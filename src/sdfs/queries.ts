@@ -192,14 +192,14 @@ const store: Query = (view, args) => {
 };
 
 /** `sdfs.report` [] → [files, versions, bytes, under-replicated versions, lost versions]. */
-const report: Query = async (view) => {
+const report: Query = (view) => {
+  const index = view.index(HOLDERS);
   const up = new Set<string>();
   const serving = new Set<string>();
-  for await (const [, node] of view.scan(NODES, {})) {
+  for (const node of index.nodes.values()) {
     if (node.status === 'up') up.add(node.name);
     if (node.status !== 'down') serving.add(node.name);
   }
-  const index = view.index(HOLDERS);
   let under = 0;
   let lost = 0;
   for (const set of index.sets()) {

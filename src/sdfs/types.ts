@@ -56,10 +56,29 @@ export interface ListPage {
   readonly next: string | undefined;
 }
 
+/** Which files are meant: by prefix, by glob (`*` matches any characters, also `/`), or by name. */
+export type FileSelector =
+  | { readonly prefix: string }
+  | { readonly glob: string }
+  | { readonly names: readonly string[] };
+
+export interface PinnedFile extends FileRef {
+  readonly bytes: number;
+}
+
+export interface PinnedPage {
+  readonly files: readonly PinnedFile[];
+  /** Pass as `after` for the next page; undefined at the end. */
+  readonly next: string | undefined;
+}
+
 /** Works on every node. Throws FILE_NOT_FOUND, VERSION_NOT_FOUND, NOT_ENOUGH_NODES, DISK_FULL … */
 export interface SdfsClient {
   put(source: PutSource, options?: PutOptions): Promise<PutResult>;
-  /** Many files, small ones in groups with one commit each; yields each file as it is durable. */
+  /**
+   * Many files, small ones in groups with one commit each; yields each file as it is durable. With
+   * a request, a retry must bring the same sources in the same order.
+   */
   putMany(sources: AsyncIterable<PutSource>, options?: PutOptions): AsyncIterable<PutResult>;
   /** Newest version unless one is named. The bytes are verified while they stream. */
   get(
@@ -76,6 +95,14 @@ export interface SdfsClient {
   stat(name: string, version?: number): Promise<FileVersion>;
   /** Newest version of each name that starts with `prefix`, in name order. */
   list(prefix: string, options?: { after?: string; limit?: number }): Promise<ListPage>;
+  /**
+   * Pins the newest version of each file that is meant, page by page in name order (at most 1,000
+   * a page; names come in one page, and one that is not there is refused).
+   */
+  resolve(
+    selector: FileSelector,
+    options?: { after?: string; limit?: number },
+  ): Promise<PinnedPage>;
   /** Tombstone: the name is gone, numbering goes on if it is put again. */
   delete(name: string): Promise<void>;
   /** What one node holds, each version. */
