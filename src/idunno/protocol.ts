@@ -135,6 +135,8 @@ export interface CatalogEntry {
 
 /** What the leader answers to one report. */
 export interface Answer extends Decision {
+  /** False: the report was overtaken by a newer one, and what it brought was not taken in. */
+  readonly isTaken: boolean;
   /** Leases it reported as held that are not its any more. */
   readonly dropped: readonly LeaseName[];
   /** Give back every lease that has not been started: others should be served first. */
@@ -199,15 +201,17 @@ export function writeAnswer(answer: Answer): Wire {
     answer.dropped.map(writeLease),
     answer.recall,
     catalog === null ? null : [catalog.mark, catalog.entries.map(writeEntry)],
+    answer.isTaken,
   ];
 }
 
 export function readAnswer(wire: Wire | undefined): Answer {
-  const [decision, dropped, recall, catalog] = readTuple(wire, 'an answer', 4);
+  const [decision, dropped, recall, catalog, isTaken] = readTuple(wire, 'an answer', 5);
   return {
     ...readDecision(decision),
     dropped: readList(dropped, 'dropped leases', 2 * WORKER_TASKS_MAX, readLease),
     recall: recall === true,
+    isTaken: isTaken === true,
     catalog: catalog === null || catalog === undefined ? null : readCatalog(catalog),
   };
 }

@@ -1,0 +1,411 @@
+/**
+ * A worker: keeps one call to the leader open, computes what it is leased, reports what it has
+ * finished. See protocol.ts for the conversation.
+ *
+ * A lease is `ahead` (its inputs are being read), then `running`, then finished: its report is kept
+ * until a leader has answered it, however long there is none, and repeated to every leader that
+ * comes. The worker holds as many leases as it has slots and one ahead, so it never waits for the
+ * network between two tasks; while there is no leader it goes on computing what it holds.
+ *
+ * Event-driven: a report is sent when there is news or no call is open. At most two calls are open
+ * at once, the newer of which makes the leader answer the older. Failed calls are repeated after a
+ * growing pause, at once when a new leader makes itself known.
+ */
+import {
+  asIdunnoError,
+  type Clock,
+  type Disk,
+  type Logger,
+  type Ms,
+  type NodeId,
+  type Timer,
+} from '../base/index.js';
+import type { Rpc } from '../net/index.js';
+import type { SdfsClient } from '../sdfs/index.js';
+import type { StoreClient } from '../store/index.js';
+import { LEADER_NOTICE, WORK_METHOD } from './coordinator.js';
+import type { Engine } from './engine.js';
+import { leaseKey, modelKey } from './indexes.js';
+import { InputLists } from './inputs.js';
+import { POLL_HOLD_MS, REPORT_EVENTS_MAX, REPORT_WANT_MAX } from './limits.js';
+import { ModelFiles } from './model-files.js';
+import {
+  type Answer,
+  type DoneReport,
+  type FailReport,
+  type Grant,
+  type LeaseName,
+  type ModelReport,
+  readAnswer,
+  type Report,
+  writeReport,
+} from './protocol.js';
+import { TaskRun } from './task-run.js';
+import { WorkerModels } from './worker-models.js';
+
+export interface WorkerOptions {
+  readonly node: NodeId;
+  readonly epoch: number;
+  /** Tasks computed at once over all models. */
+  readonly slots: number;
+  /** The worker's folder: copies of models and input lists. */
+  readonly dir: string;
+}
+
+export interface WorkerDeps {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly log: Logger;
+  readonly store: Pick<StoreClient, 'callLeader'>;
+  readonly sdfs: Pick<SdfsClient, 'get' | 'put' | 'readMany'>;
+  readonly rpc: Pick<Rpc, 'handleNotice'>;
+  readonly engine: Engine;
+}
+
+/** Leases beyond the slots: one whose inputs are read while others are computed. */
+const AHEAD_MAX = 1;
+const OPEN_CALLS_MAX = 2;
+/** The leader answers after POLL_HOLD_MS; more than this and the call is lost. */
+const CALL_TIMEOUT_MS = POLL_HOLD_MS + 5_000;
+const RETRY_MIN_MS: Ms = 20;
+const RETRY_MAX_MS: Ms = 1_000;
+/** Results that the leader could not take yet are offered again after this. */
+const BUSY_RETRY_MS: Ms = 500;
+
+type Phase = 'ahead' | 'running' | 'finished';
+
+interface Task {
+  readonly grant: Grant;
+  readonly run: TaskRun;
+  phase: Phase;
+}
+
+type News =
+  | { readonly kind: 'done'; readonly done: DoneReport }
+  | { readonly kind: 'failed'; readonly failed: FailReport }
+  | { readonly kind: 'returned'; readonly returned: LeaseName }
+  | { readonly kind: 'model'; readonly model: ModelReport };
+
+/** What is to be told to the leader, and the number of the open call that tells it, or 0. */
+interface Event {
+  readonly news: News;
+  call: number;
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #deps: WorkerDeps;
+  readonly #inputs: InputLists;
+  readonly #files: ModelFiles;
+  readonly #models: WorkerModels;
+  readonly #tasks = new Map<string, Task>();
+  readonly #events = new Map<string, Event>();
+  readonly #calls = new Map<number, AbortController>();
+  #seq = 0;
+  #catalog = '';
+  #term = 0;
+  #failures = 0;
+  #hasNews = false;
+  #isSyncDue = false;
+  #retry: Timer | undefined;
+  #busy: Timer | undefined;
+  #isDraining = false;
+  #isStopped = false;
+  #onQuiet: (() => void) | undefined;
+
+  constructor(options: WorkerOptions, deps: WorkerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#inputs = new InputLists(`${options.dir}/inputs`, deps);
+    this.#files = new ModelFiles(`${options.dir}/models`, deps);
+    this.#models = new WorkerModels({
+      clock: deps.clock,
+      log: deps.log,
+      engine: deps.engine,
+      files: this.#files,
+      onReport: (model) =>
+        this.#tell(`model ${modelKey(model.name, model.revision)}`, { kind: 'model', model }),
+      onReadiness: (name, revision, isWarm) => this.#onReadiness(name, revision, isWarm),
+    });
+    deps.rpc.handleNotice(LEADER_NOTICE, ([term]) => this.#onLeader(Number(term)));
+  }
+
+  /** Opens the first call. Throws when its folder cannot be used. */
+  async start(): Promise<void> {
+    await this.#deps.disk.mkdir(this.#options.dir);
+    await this.#inputs.start();
+    await this.#files.start();
+    this.#sync();
+  }
+
+  /** Takes no more, gives back what is not started, and waits until the rest is reported. */
+  async drain(timeoutMs: Ms): Promise<void> {
+    this.#isDraining = true;
+    this.#giveBack();
+    this.#news();
+    if (this.#isQuiet) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#deps.clock.setTimer(timeoutMs, resolve);
+      this.#onQuiet = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Ends calls and model hosts at once; what was leased is leased anew to others. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#retry?.cancel();
+    this.#busy?.cancel();
+    this.#models.stop();
+    for (const task of this.#tasks.values()) task.run.cancel();
+    for (const call of this.#calls.values()) call.abort();
+    await this.#deps.engine.stop();
+    await this.#inputs.stop();
+  }
+
+  get #isQuiet(): boolean {
+    return this.#tasks.size === 0 && this.#events.size === 0;
+  }
+
+  #count(phase: Phase): number {
+    let count = 0;
+    for (const task of this.#tasks.values()) count += task.phase === phase ? 1 : 0;
+    return count;
+  }
+
+  // The conversation
+
+  /** There is something to say; said once, after this turn's events. */
+  #news(): void {
+    this.#hasNews = true;
+    if (this.#isSyncDue) return;
+    this.#isSyncDue = true;
+    queueMicrotask(() => {
+      this.#isSyncDue = false;
+      this.#sync();
+    });
+  }
+
+  #tell(key: string, news: News): void {
+    this.#events.set(key, { news, call: 0 });
+    this.#news();
+  }
+
+  /** Sends a report when there is a reason to and a call to spare. */
+  #sync(): void {
+    if (this.#isStopped || this.#retry !== undefined) return;
+    if (this.#calls.size >= OPEN_CALLS_MAX) return;
+    if (this.#calls.size > 0 && !this.#hasNews) return;
+    this.#hasNews = false;
+    void this.#call();
+  }
+
+  async #call(): Promise<void> {
+    this.#seq += 1;
+    const number = this.#seq;
+    const abort = new AbortController();
+    this.#calls.set(number, abort);
+    const report = this.#report(number);
+    try {
+      const options = { timeoutMs: CALL_TIMEOUT_MS, signal: abort.signal };
+      const wire = await this.#deps.store.callLeader(WORK_METHOD, [writeReport(report)], options);
+      this.#calls.delete(number);
+      this.#failures = 0;
+      this.#onAnswer(number, readAnswer(wire));
+    } catch (error) {
+      this.#calls.delete(number);
+      this.#release(number);
+      if (!abort.signal.aborted) this.#onFailure(error);
+    }
+    if (this.#isQuiet) this.#onQuiet?.();
+    this.#sync();
+  }
+
+  /** What has not been told by another open call, and all that is held beside it. */
+  #report(number: number): Report {
+    const done: DoneReport[] = [];
+    const failed: FailReport[] = [];
+    const returned: LeaseName[] = [];
+    const models: ModelReport[] = [];
+    const told = new Set<string>();
+    let room = REPORT_EVENTS_MAX;
+    for (const [key, event] of this.#events) {
+      if (event.call !== 0) continue;
+      if (room === 0) {
+        this.#hasNews = true;
+        break;
+      }
+      room -= 1;
+      event.call = number;
+      told.add(key);
+      const { news } = event;
+      if (news.kind === 'done') done.push(news.done);
+      else if (news.kind === 'failed') failed.push(news.failed);
+      else if (news.kind === 'returned') returned.push(news.returned);
+      else models.push(news.model);
+    }
+    const held = [...this.#tasks.values()]
+      .filter(({ grant }) => !told.has(leaseKey(grant)))
+      .map(({ grant, phase }) => ({ ...nameOf(grant), isStarted: phase !== 'ahead' }));
+    const { node, epoch } = this.#options;
+    const want = this.#want();
+    return {
+      node,
+      epoch,
+      seq: number,
+      held,
+      done,
+      failed,
+      returned,
+      want,
+      models,
+      catalog: this.#catalog,
+    };
+  }
+
+  #want(): number {
+    if (this.#isDraining || this.#busy !== undefined) return 0;
+    const holds = this.#count('ahead') + this.#count('running');
+    return Math.max(0, Math.min(REPORT_WANT_MAX, this.#options.slots + AHEAD_MAX - holds));
+  }
+
+  #onAnswer(number: number, answer: Answer): void {
+    if (!answer.isTaken) this.#release(number);
+    for (const ack of answer.acks) this.#onAck(ack, ack.verdict === 'busy');
+    for (const [key, event] of [...this.#events]) {
+      if (event.call !== number) continue;
+      // A finished task waits for its own acknowledgement.
+      if (event.news.kind === 'done') event.call = 0;
+      else this.#forget(key, event);
+    }
+    for (const lease of answer.dropped) this.#onDropped(lease);
+    if (answer.catalog !== null) {
+      this.#catalog = answer.catalog.mark;
+      this.#models.follow(answer.catalog.entries);
+    }
+    for (const grant of answer.grants) this.#onGrant(grant);
+    if (answer.recall) this.#giveBack();
+    this.#pump();
+  }
+
+  /** Events of a call that was not taken in are told again. */
+  #release(number: number): void {
+    for (const event of this.#events.values()) {
+      if (event.call !== number) continue;
+      event.call = 0;
+      this.#hasNews = true;
+    }
+  }
+
+  #forget(key: string, event: Event): void {
+    this.#events.delete(key);
+    if (event.news.kind !== 'model') this.#tasks.delete(key);
+  }
+
+  #onAck(lease: LeaseName, isBusy: boolean): void {
+    const key = leaseKey(lease);
+    const event = this.#events.get(key);
+    if (event?.news.kind !== 'done') return;
+    if (!isBusy) {
+      this.#events.delete(key);
+      this.#tasks.delete(key);
+      return;
+    }
+    event.call = -1; // Not to be told before the pause is over.
+    this.#busy ??= this.#deps.clock.setTimer(BUSY_RETRY_MS, () => {
+      this.#busy = undefined;
+      this.#release(-1);
+      this.#news();
+    });
+  }
+
+  #onFailure(error: unknown): void {
+    const { code, message } = asIdunnoError(error);
+    if (this.#isStopped || this.#retry !== undefined) return;
+    const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    this.#deps.log.debug('idunno.work.failed', { code, message, pauseMs });
+    this.#retry = this.#deps.clock.setTimer(pauseMs, () => {
+      this.#retry = undefined;
+      this.#news();
+    });
+  }
+
+  /** A new leader: calls to the one before may hang until they time out. */
+  #onLeader(term: number): void {
+    if (this.#isStopped || !(term > this.#term)) return;
+    this.#term = term;
+    this.#failures = 0;
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    for (const call of this.#calls.values()) call.abort();
+    this.#news();
+  }
+
+  // Tasks
+
+  #onGrant(grant: Grant): void {
+    const key = leaseKey(grant);
+    if (this.#tasks.has(key) || this.#isStopped) return;
+    const { clock, sdfs } = this.#deps;
+    const run = new TaskRun(grant, { clock, sdfs, inputs: this.#inputs });
+    this.#tasks.set(key, { grant, run, phase: 'ahead' });
+    if (this.#isDraining) this.#giveBack();
+  }
+
+  /** Starts what waits, oldest lease first, while there are slots and seats. */
+  #pump(): void {
+    if (this.#isStopped) return;
+    for (const [key, task] of this.#tasks) {
+      if (this.#count('running') >= this.#options.slots) return;
+      if (task.phase !== 'ahead') continue;
+      const seat = this.#deps.engine.acquire(task.grant.model, task.grant.revision);
+      if (seat === undefined) continue;
+      task.phase = 'running';
+      this.#news();
+      const onComputed = () => {
+        task.phase = 'finished';
+        this.#pump();
+      };
+      void task.run.run(seat, onComputed).then((outcome) => {
+        if (this.#isStopped) return;
+        if (outcome.kind === 'done') this.#tell(key, { kind: 'done', done: outcome.report });
+        else this.#tell(key, { kind: 'failed', failed: outcome.report });
+      });
+    }
+  }
+
+  /** Not its lease any more: not begun when it has not been, else left to finish and be judged. */
+  #onDropped(lease: LeaseName): void {
+    const key = leaseKey(lease);
+    const task = this.#tasks.get(key);
+    if (task?.phase !== 'ahead') return;
+    task.run.cancel();
+    this.#tasks.delete(key);
+    this.#events.delete(key);
+  }
+
+  /** Everything not started, or of one model only, goes back to be leased again. */
+  #giveBack(model?: { name: string; revision: number }): void {
+    for (const [key, task] of [...this.#tasks]) {
+      const { grant, run } = task;
+      const isOther =
+        model !== undefined && (grant.model !== model.name || grant.revision !== model.revision);
+      if (task.phase !== 'ahead' || isOther) continue;
+      run.cancel();
+      task.phase = 'finished';
+      this.#tell(key, { kind: 'returned', returned: nameOf(grant) });
+    }
+  }
+
+  #onReadiness(name: string, revision: number, isWarm: boolean): void {
+    if (isWarm) this.#pump();
+    else this.#giveBack({ name, revision });
+  }
+}
+
+function nameOf({ job, from, attempt }: LeaseName): LeaseName {
+  return { job, from, attempt };
+}
