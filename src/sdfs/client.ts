@@ -11,7 +11,7 @@ import type { Token } from './commit.js';
 import { PAGE_ROWS_MAX, SMALL_FILE_BYTES_MAX } from './limits.js';
 import { checkFileName } from './names.js';
 import type { NodeCalls } from './node-calls.js';
-import { type Payload, type PutSettings, type Written, writePayload } from './put.js';
+import { checkLength, type Payload, type PutSettings, type Written, writePayload } from './put.js';
 import { packPayload, putSources, type SmallFile } from './put-many.js';
 import { type ReadParts, readVersion } from './read.js';
 import { readFiles } from './read-many.js';
@@ -358,12 +358,7 @@ async function payloadOf(source: PutSource): Promise<Payload> {
     if (bytes > SMALL_FILE_BYTES_MAX)
       return { ...stream, open: continueOnce(source, pieces, iterator) };
   }
-  if (source.bytes !== undefined && source.bytes !== bytes) {
-    throw new IdunnoError(
-      'BAD_ARGUMENT',
-      `${source.name} was to have ${source.bytes} bytes, its source gave ${bytes}`,
-    );
-  }
+  checkLength(source.name, source.bytes ?? -1, bytes);
   return packPayload([{ name: source.name, data: Buffer.concat(pieces) }]);
 }
 

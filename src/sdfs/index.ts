@@ -73,7 +73,7 @@ export function createSdfs(options: SdfsOptions, parts: SdfsParts): Sdfs {
   const { rpc, store, clock, disk, logger } = parts;
   const rng = parts.rng.fork('sdfs');
   const { self, bootEpoch, root, copies } = options;
-  const calls = new NodeCalls({ self, bootEpoch }, { rpc, clock });
+  const calls = new NodeCalls({ self, bootEpoch }, { rpc });
   const blobs = new BlobStore({ root }, { disk, clock, logger });
   const client = new SdfsNodeClient({ copies }, { calls, store, clock, rng, logger });
   const service = new SdfsService(SERVICE_DEFAULTS, {

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { type Clock, type IdunnoError, asIdunnoError } from '../base/index.js';
 import type { CommitFile } from './commit.js';
 import { GROUP_FILES_MAX, PACK_BYTES_MAX, SMALL_FILE_BYTES_MAX } from './limits.js';
-import type { Payload } from './put.js';
+import { checkLength, type Payload } from './put.js';
 import { collect } from './read-many.js';
 import type { PutResult, PutSource } from './types.js';
 
@@ -134,6 +134,7 @@ class PutManyRun {
       return;
     }
     const data = await collect(source.open(), SMALL_FILE_BYTES_MAX);
+    checkLength(source.name, source.bytes, data.length);
     const isFull =
       this.#group.length >= GROUP_FILES_MAX || this.#groupBytes + data.length > PACK_BYTES_MAX;
     if (isFull) await this.#flush();

@@ -382,7 +382,8 @@ function isSame(copy: DurableCopy, sent: Sent): boolean {
   return copy.sha256 === sent.sha256 && copy.bytes === sent.bytes;
 }
 
-function checkLength(name: string, promised: number, found: number): void {
+/** A source that gives less or more than it promised is not trusted at all. */
+export function checkLength(name: string, promised: number, found: number): void {
   if (promised < 0 || promised === found) return;
   throw new IdunnoError(
     'BAD_ARGUMENT',

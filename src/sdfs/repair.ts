@@ -61,6 +61,8 @@ const REMEMBERED_MAX = 10_000;
 const PROPOSE_MS = 10_000;
 const REASONS_SHOWN_MAX = 20;
 
+const NODE_IS_AWAY: ReadonlySet<string> = new Set(['CONNECTION_LOST', 'TIMEOUT', 'UNAVAILABLE']);
+
 interface Backoff {
   readonly tries: number;
   readonly untilMs: number;
@@ -156,13 +158,13 @@ class RepairRun {
   }
 
   onChanges(changes: readonly Change[]): void {
-    const index = this.#index();
-    for (const change of changes) {
-      if (change.table.bucket === NODES.bucket) return this.kick();
-      if (change.table.bucket !== BLOBS.bucket) continue;
-      const set = index.setOf(change.key[0] as number);
-      if (set !== undefined && set.holders.length !== set.wanted) return this.kick();
-    }
+    if (changes.some((change) => this.#mayNeedCopies(change))) this.kick();
+  }
+
+  #mayNeedCopies({ table, key }: Change): boolean {
+    if (table.bucket !== BLOBS.bucket) return table.bucket === NODES.bucket;
+    const set = this.#index().setOf(key[0] as number);
+    return set !== undefined && set.holders.length !== set.wanted;
   }
 
   reportBad(blob: number, node: string, why: string): void {
@@ -334,8 +336,11 @@ class RepairRun {
   #onFailed(blob: number, culprit: string, to: string, error: IdunnoError): void {
     this.#land(blob, to);
     const isBadCopy = error.code === 'CORRUPT' || error.code === 'LOCAL_FILE_NOT_FOUND';
-    if (isBadCopy && culprit !== to) return this.reportBad(blob, culprit, error.message);
-    if (error.code === 'CONNECTION_LOST' || error.code === 'TIMEOUT') {
+    if (isBadCopy && culprit !== to) {
+      this.reportBad(blob, culprit, error.message);
+      return;
+    }
+    if (NODE_IS_AWAY.has(error.code)) {
       this.#coolUntilMs.set(culprit, this.#parts.clock.now() + COOLDOWN_MS);
       return;
     }
