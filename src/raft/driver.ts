@@ -149,6 +149,8 @@ export class RaftDriver {
         if (reason !== 'closed') this.#onPeer('peer-down', peer);
       },
     });
+    const { self, coordinators } = this.#options;
+    rpc.keepConnected(coordinators.filter((name) => name !== self));
     if (!isEmpty) {
       this.#run(await reconcile(loaded, logStore, machine));
       return;

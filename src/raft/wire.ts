@@ -138,7 +138,7 @@ function decodeEntries(
   head: { term: number; prevIndex: number; prevTerm: number },
 ): Entry[] {
   if (count > ENTRIES_MAX) throw refuse(`${count} entries; at most ${ENTRIES_MAX}`);
-  const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const body = owned(bytes);
   const entries: Entry[] = [];
   let at = 0;
   let prevTerm = head.prevTerm;
@@ -161,6 +161,12 @@ function decodeEntries(
   }
   if (at !== body.length) throw refuse(`${body.length - at} bytes after its entries`);
   return entries;
+}
+
+/** Entries live as long as the log: they must not hold on to a much larger receive buffer. */
+function owned(bytes: Uint8Array): Buffer {
+  if (bytes.buffer.byteLength > 2 * bytes.length + 4096) return Buffer.from(bytes);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** Reads a header's fields in order. */

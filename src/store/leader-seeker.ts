@@ -61,6 +61,7 @@ const DETHRONES: ReadonlySet<string> = new Set([
   'NO_LEADER',
   'CONNECTION_LOST',
   'TIMEOUT',
+  'UNAVAILABLE',
   'UNKNOWN_OUTCOME',
 ]);
 
@@ -126,6 +127,7 @@ export class LeaderSeeker {
       }
       case 'CONNECTION_LOST':
       case 'TIMEOUT':
+      case 'UNAVAILABLE':
       case 'UNKNOWN_OUTCOME':
         search.markLost(from);
         if (search.triedInRound < this.#parts.coordinators.length) return this.#next(search);
@@ -133,7 +135,6 @@ export class LeaderSeeker {
       case 'NO_LEADER':
       case 'NOT_READY':
       case 'BUSY':
-      case 'UNAVAILABLE':
       case 'NO_SUCH_METHOD':
         break;
       default:
