@@ -107,11 +107,15 @@ function servingRevision(tx: Tx, name: string): number {
   const row = tx.get(models, [name]);
   if (row === undefined) throw modelNotFound(name);
   if (row.serving > 0) return row.serving;
-  const why =
-    row.deploying > 0
-      ? 'its workers are still loading it: wait until it is Deployed'
-      : 'deploy its folder again first';
-  throw new IdunnoError('MODEL_UNDEPLOYED', `model ${name} is not deployed; ${why}`, {
+  throw modelUndeployed(name, row.deploying > 0);
+}
+
+/** `isLoading`: it is on its way. */
+export function modelUndeployed(name: string, isLoading: boolean): IdunnoError {
+  const why = isLoading
+    ? 'its workers are still loading it: wait until it is Deployed'
+    : 'deploy its folder again first';
+  return new IdunnoError('MODEL_UNDEPLOYED', `model ${name} is not deployed; ${why}`, {
     model: name,
   });
 }

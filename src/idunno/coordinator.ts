@@ -23,7 +23,13 @@ import {
   type Timer,
 } from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
-import { type Change, type LeaderDuty, type LocalStore, NODES } from '../store/index.js';
+import {
+  type Change,
+  type LeaderDuty,
+  type LeaderMethod,
+  type LocalStore,
+  NODES,
+} from '../store/index.js';
 import type { Membership } from '../swim/index.js';
 import { catalogOf } from './catalog.js';
 import { findChores } from './chores.js';
@@ -75,36 +81,38 @@ export interface CoordinatorDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly local: LocalStore;
-  readonly rpc: Pick<Rpc, 'handle' | 'notify'>;
+  readonly rpc: Pick<Rpc, 'notify'>;
   /** Suspicions; without it tasks of a dying worker wait for Raft's verdict. */
-  readonly membership?: Pick<Membership, 'onChange'>;
+  readonly membership: Pick<Membership, 'onChange'> | undefined;
 }
 
 const PROPOSE_TIMEOUT_MS = 5_000;
 const CHORE_RETRY_MS = 200;
 const OUR_BUCKETS = new Set([NODES.bucket, ...ALL_TABLES.map((table) => table.bucket)]);
 
-/** One per coordinator process, leading or not. Registers the call that workers make. */
+/** One per coordinator process, leading or not. */
 export class Coordinator {
   readonly #deps: CoordinatorDeps;
   #term: LeadingTerm | undefined;
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = deps;
-    deps.rpc.handle(WORK_METHOD, async (args, _body, { peer, signal }) => {
-      if (peer.kind === 'client') {
-        throw new IdunnoError('BAD_ARGUMENT', `${WORK_METHOD} is for the nodes of the cluster`);
-      }
-      if (this.#term === undefined) {
-        throw new IdunnoError('NOT_LEADER', 'this node does not lead; ask the leader for work');
-      }
-      return { value: await this.#term.take(readReport(args[0]), signal) };
-    });
     deps.local.onChanges((changes) => this.#term?.onChanges(changes));
     deps.membership?.onChange(({ member }) => {
       this.#term?.onSuspicion(member.name, member.state === 'suspicious');
     });
   }
+
+  /** To be registered under WORK_METHOD. */
+  readonly work: LeaderMethod = (args, { peer, signal }) => {
+    if (peer?.kind === 'client') {
+      throw new IdunnoError('BAD_ARGUMENT', `${WORK_METHOD} is for the nodes of the cluster`);
+    }
+    if (this.#term === undefined) {
+      throw new IdunnoError('NOT_READY', 'this node is taking the leadership over');
+    }
+    return this.#term.take(readReport(args[0]), signal);
+  };
 
   /** To be registered with the node's leader duties. */
   readonly duty: LeaderDuty = {

@@ -232,6 +232,14 @@ function taskPlace(
   };
 }
 
+/** `idunno.job.task` [id, from] → TaskPlace or null. */
+const jobTask: Query = (view, args) => {
+  const { id } = findJob(view, args);
+  const from = parseCount(args[1], 'the number of a task');
+  const task = view.get(tasks, [id, from]);
+  return task === undefined ? null : toWire(taskPlace(view, id, from, task, new Map()));
+};
+
 /** `idunno.job.failures` [id, after|null] → [{from, count, named}] by `from`. */
 const jobFailures: Query = async (view, args) => {
   const { id } = findJob(view, args);
@@ -275,6 +283,7 @@ export function createQueries(wallMs: () => Ms): Readonly<Record<string, Query>>
     'idunno.fairness': (view) => toWire(fairness(view, wallMs())),
     'idunno.job.source': jobSource,
     'idunno.job.tasks': jobTasks,
+    'idunno.job.task': jobTask,
     'idunno.job.failures': jobFailures,
   };
 }

@@ -130,6 +130,22 @@ export interface FairnessReport {
   readonly jobs: readonly { id: number; itemsPerSecond: number; tasksInWindow: number }[];
 }
 
+/** One task's result file: `results/JOB/TASK.jsonl`, TASK being its first query. */
+export interface ResultFile {
+  readonly name: string;
+  readonly task: number;
+  readonly bytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** Failed queries of one task; the first of them by name. */
+export interface FailureInfo {
+  readonly task: number;
+  readonly count: number;
+  readonly named: readonly { readonly query: number; readonly reason: string }[];
+}
+
 /** Works on every node. */
 export interface IdunnoClient {
   /** The files of a model folder; throws BAD_MODEL with every problem found. */
@@ -138,6 +154,8 @@ export interface IdunnoClient {
     options?: { signal?: AbortSignal; onProgress?: (text: string) => void; timeoutMs?: number },
   ): Promise<ModelInfo>;
   models(): Promise<readonly ModelInfo[]>;
+  /** No new jobs for it; refused (CONFLICT) while jobs use it. Its files stay in SDFS. */
+  undeploy(name: string): Promise<void>;
   submitJob(spec: JobSpec, options?: { request?: RequestId }): Promise<JobInfo>;
   jobs(): Promise<readonly JobInfo[]>;
   job(id: number): Promise<JobInfo>;
@@ -149,5 +167,11 @@ export interface IdunnoClient {
   setBatchSize(id: number, batchSize: number): Promise<JobInfo>;
   /** All accepted results in query order. */
   results(id: number, options?: { signal?: AbortSignal }): AsyncIterable<ResultLine>;
+  /** The result files there are now, in query order, wherever their bytes lie. */
+  resultFiles(id: number, options?: { signal?: AbortSignal }): AsyncIterable<ResultFile>;
+  /** The bytes of `results/JOB/TASK.jsonl`. Throws FILE_NOT_FOUND, also before it is finished. */
+  resultFile(id: number, task: number): Promise<Uint8Array>;
+  /** Tasks with failed queries, in query order. */
+  failures(id: number): AsyncIterable<FailureInfo>;
   verify(id: number): Promise<VerifyReport>;
 }
