@@ -26,6 +26,8 @@ export interface SwimTiming {
   readonly gossipMs: Ms;
   /** An answer that comes later than this after its ping is no evidence any more. */
   readonly lateAnswerMs: Ms;
+  /** A node that probes and hears nothing for so long is deaf: it may be the one cut off. */
+  readonly deafMs: Ms;
   /** Verdicts that outlived their own timer by this much are hearsay, not news. */
   readonly hearsaySlackMs: Ms;
   /** How long a dead identity is remembered, so that an old rumour cannot revive it. */
@@ -103,6 +105,7 @@ export function createTiming(swim: ClusterConfig['swim']): SwimTiming {
     deleteAfterMs: swim.deleteAfterMs,
     gossipMs: swim.periodMs / 5,
     lateAnswerMs: swim.suspectAtMs + 2 * swim.failAfterMs,
+    deafMs: swim.failAfterMs / 2,
     hearsaySlackMs: swim.suspectAtMs,
     tombstoneMs: 60_000,
     healMs: 5_000,

@@ -52,8 +52,7 @@ export class SwimContext {
   readonly health = new LocalHealth();
   readonly trail = new EvidenceTrail();
   readonly agenda = new Agenda<Task>();
-  /** When the last answer to anything this node asked arrived. */
-  heardMs: Ms = Number.NEGATIVE_INFINITY;
+  #heardMs: Ms = Number.NEGATIVE_INFINITY;
   #now: Ms = 0;
   #effects: Effect[] = [];
   #gossipAtMs: Ms | undefined;
@@ -85,6 +84,23 @@ export class SwimContext {
     this.#now = now;
   }
 
+  /** When the last answer to anything this node asked arrived. */
+  get heardMs(): Ms {
+    return this.#heardMs;
+  }
+
+  /**
+   * A node that hears nobody may be the one that is cut off: until somebody answers, it keeps to
+   * itself what it believes of the others.
+   */
+  get isDeaf(): boolean {
+    return this.#now - this.#heardMs > this.timing.deafMs;
+  }
+
+  markHeard(): void {
+    this.#heardMs = this.#now;
+  }
+
   emit(effect: Effect): void {
     this.#effects.push(effect);
   }
@@ -110,7 +126,7 @@ export class SwimContext {
   }
 
   /** Tells users of a change of this node itself. */
-  announceSelf(before: MemberState, notable: boolean): void {
+  announceSelf(before: MemberState | undefined, notable: boolean): void {
     this.emit({ kind: 'member', member: this.selfMember(), before, notable });
   }
 
@@ -184,6 +200,7 @@ export class SwimContext {
     for (const record of first) room -= recordBytes(record);
     assert(room >= 0, 'a packet has no room for what it must say');
     if (this.rumours.size === 0) return { sender, message, rumours: first };
+    if (this.isDeaf) return { sender, message, rumours: this.#onlyOwnNews(first) };
     const limit = transmissionsMax(this.table.live.length + 1);
     const news = this.rumours.take(room, limit, (name) => this.#rumour(name));
     return { sender, message, rumours: [...first, ...news] };
@@ -219,6 +236,11 @@ export class SwimContext {
       if (!drawn.includes(name) && accept(name)) drawn.push(name);
     }
     return drawn;
+  }
+
+  #onlyOwnNews(first: readonly MemberRecord[]): readonly MemberRecord[] {
+    const isSaid = first.some((record) => record.name === this.self.name);
+    return isSaid || first.length > 1 ? first : [...first, this.selfRecord()];
   }
 
   #rumour(name: NodeId): { record: MemberRecord; bytes: number } | undefined {

@@ -63,6 +63,7 @@ export class SwimCore {
     this.#syncer = new Syncer(this.#context);
     this.#prober = new Prober(this.#context, this.#ladder, {
       onDigest: (entry, digest) => this.#syncer.onDigest(entry, digest),
+      onHeard: () => this.#onHeard(),
       onContact: () => this.#onContact(),
     });
     this.#healer = new Healer(this.#context, options.introducers, (introducer) =>
@@ -139,7 +140,7 @@ export class SwimCore {
     self.sinceMs = now;
     // A random phase, so that nodes that start together do not probe together.
     agenda.push(now + timing.slotMs * rng.float(), { kind: 'slot' });
-    this.#context.announceSelf('active', true);
+    this.#context.announceSelf(undefined, true);
     this.#context.spread(self.name);
     this.#healer.begin();
   }
@@ -317,6 +318,12 @@ export class SwimCore {
     this.#context.spread(self.name);
     this.#context.announceSelf('left', true);
     this.#healer.begin();
+  }
+
+  #onHeard(): void {
+    const wasDeaf = this.#context.isDeaf;
+    this.#context.markHeard();
+    if (wasDeaf) this.#ladder.reconsider();
   }
 
   #onContact(): void {

@@ -1,6 +1,7 @@
 export * from './codec.js';
 export * from './config.js';
 export * from './core.js';
+export * from './describe.js';
 export * from './driver.js';
 export * from './inline.js';
 export * from './members.js';

@@ -33,7 +33,7 @@ export interface MemberEntry {
   sinceMs: Ms;
   /** Since when its main thread stands still; undefined when it moves. */
   stalledSinceMs: Ms | undefined;
-  /** Suspicious: by whom, for how long, and until when. */
+  /** Suspicious: by whom, for how long, and until when. Failed: this node, if by its verdict. */
   accuser: NodeId | undefined;
   holdMs: Ms;
   failAtMs: Ms;

@@ -53,7 +53,9 @@ interface Relay {
 export interface ProbeActions {
   /** A member answered, with the digest of its list. */
   onDigest(entry: MemberEntry, digest: Digest): void;
-  /** Anybody answered. */
+  /** Anything came back that this node asked for, be it a nack. */
+  onHeard(): void;
+  /** A member answered for itself. */
   onContact(): void;
 }
 
@@ -211,7 +213,7 @@ export class Prober {
     if (relay !== undefined) {
       if (relay.target !== sender.name) return;
       this.#relays.delete(seq);
-      this.#context.heardMs = this.#context.now;
+      this.#actions.onHeard();
       const message = { type: 'indirect-ack', seq: relay.seq, target: sender } as const;
       this.#context.send(relay.requester, message);
       return;
@@ -234,7 +236,7 @@ export class Prober {
   onNack(seq: number): void {
     const probe = this.#probes.get(seq);
     if (probe === undefined) return;
-    this.#context.heardMs = this.#context.now;
+    this.#actions.onHeard();
     probe.nacks++;
   }
 
@@ -242,7 +244,7 @@ export class Prober {
   onMisdirected(sender: Sender, seq: number): void {
     const probe = this.#probes.get(seq);
     if (probe === undefined) return;
-    this.#context.heardMs = this.#context.now;
+    this.#actions.onHeard();
     this.#actions.onContact();
     if (probe.stage === 'late' || probe.reason === 'greeting') return;
     this.#fail(probe, `its address answers as ${sender.name}, boot ${sender.epoch}`);
@@ -340,7 +342,7 @@ export class Prober {
     const probe = this.#probes.get(seq);
     if (probe === undefined || probe.target !== target.name) return undefined;
     if (probe.epoch !== 0 && probe.epoch !== target.epoch) return undefined;
-    this.#context.heardMs = this.#context.now;
+    this.#actions.onHeard();
     this.#probes.delete(seq);
     this.#decide(probe);
     return probe;

@@ -73,8 +73,34 @@ export class Ladder {
     if (incarnation <= entry.incarnation) this.#actions.tell(entry, claim);
   }
 
+  /**
+   * This node hears others again after it heard nobody: what it concluded in the silence says more
+   * about itself. Its suspicions begin anew, its verdicts are not spread, and the members learn of
+   * both, so that those who live refute them.
+   */
+  reconsider(): void {
+    const { table, self, now, timing, agenda, rumours, health } = this.#context;
+    for (const entry of table.all()) {
+      const isOwnVerdict = entry.state === 'suspicious' || entry.state === 'failed';
+      if (!isOwnVerdict || entry.accuser !== self.name) continue;
+      rumours.remove(entry.name);
+      this.#context.note(entry.name, 'this node had heard nobody: it judges anew');
+      if (entry.state === 'suspicious') {
+        entry.sinceMs = now;
+        entry.holdMs = timing.failAfterMs * health.stretch;
+        entry.failAtMs = now + entry.holdMs;
+        agenda.push(now + timing.failAfterMs, {
+          kind: 'expire',
+          name: entry.name,
+          epoch: entry.epoch,
+        });
+      }
+      this.#actions.tell(entry, recordOf(entry, now));
+    }
+  }
+
   becomeSuspicious(entry: MemberEntry, accusation: Accusation): void {
-    const { table, agenda, self } = this.#context;
+    const { table, agenda, self, timing } = this.#context;
     const before = entry.state;
     assert(isLive(entry), `${entry.name} cannot be suspected: it is ${before}`);
     const { startedMs, holdMs, accuser } = accusation;
@@ -86,7 +112,10 @@ export class Ladder {
       it.holdMs = holdMs;
       it.failAtMs = startedMs + holdMs;
     });
-    agenda.push(entry.failAtMs, { kind: 'expire', name: entry.name, epoch: entry.epoch });
+    const isOwn = accuser === self.name;
+    const lookMs = isOwn ? startedMs + timing.failAfterMs : entry.failAtMs;
+    const { name, epoch } = entry;
+    agenda.push(lookMs, { kind: 'expire', name, epoch });
     const age = Math.round(this.#context.now - startedMs);
     this.#context.note(
       entry.name,
@@ -95,7 +124,7 @@ export class Ladder {
     );
     this.#context.spread(entry.name);
     this.#context.announce(entry, before, before !== 'suspicious');
-    if (accuser !== self.name) this.#actions.onSuspected(entry);
+    if (!isOwn) this.#actions.onSuspected(entry);
   }
 
   /** Two suspicions of the same incarnation: the one that ends first counts. */
@@ -143,12 +172,13 @@ export class Ladder {
     const { table, agenda, timing } = this.#context;
     const before = entry.state;
     assert(isLive(entry), `${entry.name} cannot fail: it is ${before}`);
+    const isOwn = entry.accuser === this.#context.self.name && sinceMs === this.#context.now;
     table.change(entry, (it) => {
       it.state = 'failed';
       it.verdict = 'failed';
       it.sinceMs = sinceMs;
       it.incarnation = incarnation;
-      it.accuser = undefined;
+      it.accuser = isOwn ? this.#context.self.name : undefined;
     });
     const dueMs = Math.max(this.#context.now, sinceMs + timing.deleteAfterMs);
     agenda.push(dueMs, { kind: 'delete', name: entry.name, epoch: entry.epoch });
@@ -199,20 +229,24 @@ export class Ladder {
 
   /** The hold of a suspicion may be over. */
   onExpire(entry: MemberEntry): void {
-    const { now, self, timing, health, agenda } = this.#context;
-    if (entry.state !== 'suspicious' || now < entry.failAtMs) return;
-    const ownDueMs = entry.sinceMs + timing.failAfterMs * health.stretch;
-    if (entry.accuser === self.name && now < ownDueMs) {
-      entry.failAtMs = ownDueMs;
-      entry.holdMs = ownDueMs - entry.sinceMs;
-      agenda.push(ownDueMs, { kind: 'expire', name: entry.name, epoch: entry.epoch });
-      const text = `this node is unwell (score ${health.score}): it waits ${entry.holdMs} ms`;
-      this.#context.note(entry.name, text);
-      return;
-    }
+    const { now, self } = this.#context;
+    if (entry.state !== 'suspicious') return;
+    if (entry.accuser === self.name) {
+      if (this.#isStretched(entry)) return;
+    } else if (now < entry.failAtMs) return;
     const held = Math.round(now - entry.sinceMs);
     const reason = `Failed: no evidence of life in the ${held} ms since ${entry.accuser} accused it`;
     this.becomeFailed(entry, entry.incarnation, now, reason);
+  }
+
+  /** An accuser waits longer while it is unwell itself, and looks again as it recovers. */
+  #isStretched(entry: MemberEntry): boolean {
+    const { now, timing, health, agenda } = this.#context;
+    const dueMs = entry.sinceMs + timing.failAfterMs * health.stretch;
+    if (now >= dueMs) return false;
+    const againMs = Math.min(dueMs, now + timing.gossipMs);
+    agenda.push(againMs, { kind: 'expire', name: entry.name, epoch: entry.epoch });
+    return true;
   }
 
   /** The time of a Failed or Left member on the list may be over. */

@@ -103,6 +103,8 @@ export class SwimCluster {
   /** Stops collecting observations, for long runs of large clusters. */
   isObserving = true;
   lossRate: number;
+  /** Called with every UDP packet as it is sent, and whether it will arrive. */
+  onPacket: ((from: NodeId, to: NodeId, packet: Packet, isLost: boolean) => void) | undefined;
   #hash = 0;
   readonly #nodes: SimNode[] = [];
   readonly #byName = new Map<NodeId, SimNode>();
@@ -401,7 +403,9 @@ export class SwimCluster {
     const copies = this.#network.float() < (this.#options.duplicateRate ?? 0) ? 2 : 1;
     this.counts.duplicated += copies - 1;
     for (let copy = 0; copy < copies; copy++) {
-      if (this.#network.float() < this.lossRate) this.counts.lost++;
+      const isLost = this.#network.float() < this.lossRate;
+      this.onPacket?.(from.name, to.name, packet, isLost || !this.#reaches(from, to));
+      if (isLost) this.counts.lost++;
       else this.#deliver(from, to, origin, bytes, this.#latency());
     }
   }
@@ -427,6 +431,10 @@ export class SwimCluster {
       const now = this.clock.now();
       this.#step(to, { kind: 'packet', now, from: origin, packet: decoded.packet });
     });
+  }
+
+  #reaches(from: SimNode, to: SimNode): boolean {
+    return to.isUp && this.#isConnected(from.name, to.name);
   }
 
   #isConnected(a: NodeId, b: NodeId): boolean {

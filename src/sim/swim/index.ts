@@ -1,0 +1,3 @@
+export * from './cluster.js';
+export * from './measure.js';
+export * from './study.js';
