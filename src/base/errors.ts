@@ -72,6 +72,8 @@ export const ERROR_CODES = {
   MODEL_LOAD_FAILED: facts('unchanged', false, 1),
   MODEL_CRASHED: facts('unchanged', true, 1),
   BAD_IMAGE: facts('unchanged', false, 1),
+  /** A node ended itself: its log, state or membership failed. Others go on. */
+  NODE_FAILED: facts('unknown', false, 70),
   /** A bug: please report. */
   INTERNAL: facts('unknown', false, 70),
 } as const satisfies Record<string, CodeFacts>;

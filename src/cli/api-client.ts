@@ -86,6 +86,8 @@ export interface ApiClientOptions {
   readonly nodes: readonly NodeAddress[];
   /** A node of another cluster is refused; undefined takes any. */
   readonly cluster?: string | undefined;
+  /** Of the same config file; see ClusterConfig. */
+  readonly fingerprint?: string | undefined;
   /** The node to ask first, always; else the one that answered last. */
   readonly preferred?: string;
   /** Whole calls, unless they say otherwise. */
@@ -111,7 +113,7 @@ export class ApiClient {
         timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
         silenceMs: options.silenceMs ?? SILENCE_MS,
       },
-      dependencies ?? createClientDependencies(options.cluster),
+      dependencies ?? createClientDependencies(options.cluster, options.fingerprint),
     );
   }
 

@@ -72,6 +72,8 @@ const PAUSE_MS_MIN = 10;
 const PAUSE_MS_MAX = 250;
 /** How long a node that failed stays at the end of the order. */
 const SHUN_MS = 1_000;
+/** All addresses refuse: nodes that restart are back sooner, those that are down stay down. */
+const NOBODY_THERE_MS = 2_000;
 /** The network layer's own deadline is this much after ours, so that ours is the one that speaks. */
 const GRACE_MS = 1_000;
 
@@ -254,7 +256,19 @@ class CallAttempts {
     this.context.nodeFailed(node);
     const triedAll = this.lastErrors.size >= this.context.order.length;
     if (!triedAll && this.attemptNext()) return;
+    if (triedAll && this.isNobodyThere()) {
+      this.expire();
+      return;
+    }
     this.armPause(error);
+  }
+
+  /** Nobody listens on any address, and that has not changed for a while: waiting is no use. */
+  private isNobodyThere(): boolean {
+    const { clock, timeoutMs, order } = this.context;
+    const waitedMs = clock.now() - (this.deadline - timeoutMs);
+    if (this.inFlight.size > 0 || waitedMs < NOBODY_THERE_MS) return false;
+    return order.every(({ name }) => this.lastErrors.get(name)?.data['reason'] === 'refused');
   }
 
   private armSilence(): void {
@@ -281,7 +295,8 @@ class CallAttempts {
     const tried = [...this.lastErrors].map(([name, error]) => `${name}: ${error.message}`);
     for (const name of this.inFlight.keys()) tried.push(`${name}: no answer yet`);
     const detail = tried.slice(0, 3).join('; ');
-    const seconds = this.context.timeoutMs / 1_000;
+    const waitedMs = this.context.clock.now() - (this.deadline - this.context.timeoutMs);
+    const seconds = Math.round(waitedMs / 100) / 10;
     const mayHaveHappened =
       this.call.kind !== 'read' && (this.isOutcomeUnknown || this.inFlight.size > 0);
     this.fail(

@@ -155,7 +155,7 @@ async function runCommand(
     signal: dependencies.signal,
     client: connect,
     connectTo: (config) => dependencies.connector.config(config, target),
-    config: () => dependencies.connector.loadConfig(target, io),
+    config: (dataRoot) => dependencies.connector.loadConfig(target, io, dataRoot),
     setExitCode: (code) => {
       exit.code = code;
     },

@@ -61,6 +61,7 @@ export const NEXT_STEP: Readonly<Record<ErrorCode, string>> = {
   MODEL_LOAD_FAILED: 'idunno model ls -o wide shows what each worker said',
   MODEL_CRASHED: 'check the model: its process ended',
   BAD_IMAGE: 'check the file: it is no image that can be decoded',
+  NODE_FAILED: 'see the log of the node; check its disk, then start it again',
   INTERNAL: 'this is a bug: please report it with the log of the node',
 };
 

@@ -14,7 +14,11 @@ import type { CliIo, TargetOptions } from './types.js';
 const DEFAULT_FILE = 'idunno.yaml';
 
 /** The cluster's file, validated. Throws USAGE where none is named, BAD_CONFIG with all problems. */
-export async function loadTargetConfig(target: TargetOptions, io: CliIo): Promise<ClusterConfig> {
+export async function loadTargetConfig(
+  target: TargetOptions,
+  io: CliIo,
+  dataRoot?: string,
+): Promise<ClusterConfig> {
   const path = target.config ?? (existsSync(resolve(io.cwd, DEFAULT_FILE)) ? DEFAULT_FILE : '');
   if (path === '') {
     throw new IdunnoError(
@@ -22,7 +26,10 @@ export async function loadTargetConfig(target: TargetOptions, io: CliIo): Promis
       'which cluster? Name its file with --config or IDUNNO_CONFIG, or a node with --connect',
     );
   }
-  return loadClusterConfig(resolve(io.cwd, path));
+  return loadClusterConfig(resolve(io.cwd, path), {
+    onWarning: (text) => void io.stderr.write(`warning: ${text}\n`),
+    ...(dataRoot === undefined ? {} : { dataRoot: resolve(io.cwd, dataRoot) }),
+  });
 }
 
 /** A client of the cluster that the options name. It connects when it is first used. */
@@ -55,6 +62,7 @@ export async function connectConfig(
   return new ApiClient({
     nodes,
     cluster: config.cluster,
+    fingerprint: config.fingerprint,
     ...(target.node === undefined ? {} : { preferred: target.node }),
     ...timeoutOf(target),
   });

@@ -63,7 +63,7 @@ export interface Connector {
   target(target: TargetOptions, io: CliIo): Promise<ApiClient>;
   /** A client of exactly this cluster. */
   config(config: ClusterConfig, target: TargetOptions): Promise<ApiClient>;
-  loadConfig(target: TargetOptions, io: CliIo): Promise<ClusterConfig>;
+  loadConfig(target: TargetOptions, io: CliIo, dataRoot?: string): Promise<ClusterConfig>;
 }
 
 export interface CommandContext {
@@ -76,8 +76,11 @@ export interface CommandContext {
   client(): Promise<ApiClient>;
   /** A client of another config's nodes; the caller closes it. */
   connectTo(config: ClusterConfig): Promise<ApiClient>;
-  /** The config file that `--config` or IDUNNO_CONFIG names. Throws USAGE or BAD_CONFIG. */
-  config(): Promise<ClusterConfig>;
+  /**
+   * The config file that `--config` or IDUNNO_CONFIG names; `dataRoot` takes the place of the
+   * file's. Throws USAGE or BAD_CONFIG.
+   */
+  config(dataRoot?: string): Promise<ClusterConfig>;
   /** A positional argument by name. */
   arg(name: string): string;
   optionalArg(name: string): string | undefined;

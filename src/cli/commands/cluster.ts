@@ -1,7 +1,7 @@
 /** `idunno up`, `down`, `status`, `node`, `shell`: a whole cluster, or one node of it. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type ClusterConfig, IdunnoError, type NodeConfig } from '../../base/index.js';
@@ -30,16 +30,6 @@ const UP_TIMEOUT_MS = 60_000;
 const UP_POLL_MS = 200;
 const DOWN_GRACE_MS = 10_000;
 
-/** The config file with `--data` applied. */
-async function loadConfig(context: CommandContext): Promise<ClusterConfig> {
-  const config = await context.config();
-  const root = context.option('data');
-  if (root === undefined) return config;
-  const folder = resolve(context.io.cwd, root);
-  const nodes = config.nodes.map((node) => ({ ...node, dataDir: join(folder, node.name) }));
-  return { ...config, nodes };
-}
-
 const up: CommandSpec = {
   verb: 'up',
   summary: 'start every node of the config file on this machine',
@@ -49,7 +39,7 @@ const up: CommandSpec = {
     { flags: '-f, --foreground', help: 'stay, show what the nodes say, end them at Ctrl-C' },
   ],
   async run(context) {
-    const config = await loadConfig(context);
+    const config = await context.config(context.option('data'));
     if (context.flag('foreground')) return runForeground(context, config);
     const started: Started[] = [];
     for (const node of config.nodes) {
@@ -211,7 +201,7 @@ const down: CommandSpec = {
   summary: 'end exactly the nodes that "up" started; data stays',
   options: [DATA_OPTION],
   async run(context) {
-    const config = await loadConfig(context);
+    const config = await context.config(context.option('data'));
     const rows = await Promise.all(
       config.nodes.map(async (node) => {
         const record = readRunning(node.dataDir);
@@ -273,7 +263,7 @@ const node: CommandSpec = {
   args: [{ name: 'name', help: 'its name in the file' }],
   options: [DATA_OPTION],
   async run(context) {
-    const config = await loadConfig(context);
+    const config = await context.config(context.option('data'));
     const name = context.arg('name');
     if (!config.nodes.some((candidate) => candidate.name === name)) {
       const names = config.nodes.map((candidate) => candidate.name).join(', ');

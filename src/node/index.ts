@@ -1,0 +1,3 @@
+/** A node of the cluster: built from its config, started and stopped in order. */
+export { type NodeOptions, type NodeParts, type RunningNode, startNode } from './node.js';
+export { type RunOptions, runNode } from './run.js';
