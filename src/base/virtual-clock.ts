@@ -47,7 +47,8 @@ export class VirtualClock implements Clock {
 
   setTimer(delayMs: Ms, fire: () => void): Timer {
     assert(!Number.isNaN(delayMs), 'a timer needs a delay');
-    const entry: Entry = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, fire };
+    const dueMs = this.#nowMs + onGrid(delayMs);
+    const entry: Entry = { dueMs, order: this.#order++, fire };
     this.#push(entry);
     this.#live++;
     return {
@@ -91,7 +92,7 @@ export class VirtualClock implements Clock {
   /** Lets `ms` pass, firing what becomes due on the way, also timers set meanwhile. */
   advance(ms: Ms): void {
     assert(ms >= 0, 'time does not go back');
-    const until = this.#nowMs + ms;
+    const until = this.#nowMs + onGrid(ms);
     for (let due = this.nextDueMs; due !== undefined && due <= until; due = this.nextDueMs) {
       this.runNext();
     }
@@ -101,7 +102,7 @@ export class VirtualClock implements Clock {
   /** Like `advance`, with all promises settled before and after each timer. */
   async advanceSettled(ms: Ms): Promise<void> {
     assert(ms >= 0, 'time does not go back');
-    const until = this.#nowMs + ms;
+    const until = this.#nowMs + onGrid(ms);
     await settle();
     for (let due = this.nextDueMs; due !== undefined && due <= until; due = this.nextDueMs) {
       this.runNext();
@@ -112,7 +113,7 @@ export class VirtualClock implements Clock {
 
   /** Lets time pass until the promise settles; TIMEOUT after `limitMs` of virtual time. */
   async runUntil<T>(promise: Promise<T>, limitMs: Ms = 600_000): Promise<T> {
-    const until = this.#nowMs + limitMs;
+    const until = this.#nowMs + onGrid(limitMs);
     let settled = false;
     const mark = () => {
       settled = true;
@@ -172,6 +173,15 @@ export class VirtualClock implements Clock {
     heap[parent] = last;
     return top;
   }
+}
+
+/**
+ * Time moves in steps of 1/1024 ms, which binary fractions hold exactly: a timer of `d` is seen to
+ * have taken at least `d`. With rounding errors, code that waits for the rest would wait for
+ * 1e-16 ms, for ever.
+ */
+function onGrid(ms: Ms): Ms {
+  return Math.ceil(Math.max(0, ms) * 1024) / 1024;
 }
 
 function isBefore(a: Entry, b: Entry): boolean {

@@ -38,6 +38,7 @@ export const FRAME_KIND = {
   notice: 11,
   ping: 12,
   pong: 13,
+  retire: 14,
 } as const;
 
 export type FrameKind = (typeof FRAME_KIND)[keyof typeof FRAME_KIND];

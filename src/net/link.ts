@@ -69,6 +69,7 @@ export class Link {
   #probe: Timer | undefined;
   #isOpen = true;
   #isRetiring = false;
+  #mayEnd = false;
   #framesReceived = 0;
   #closeListeners: ((reason: string) => void)[] = [];
   #closeReason: string | undefined;
@@ -113,12 +114,9 @@ export class Link {
     }
   }
 
+  /** Does it take calls? */
   get isOpen(): boolean {
     return this.#isOpen && !this.#isRetiring;
-  }
-
-  get isIdle(): boolean {
-    return this.#outgoing.size === 0 && this.#incoming.size === 0;
   }
 
   /** Called once, when the link is of no use any more. */
@@ -156,10 +154,13 @@ export class Link {
     this.#send(FRAME_KIND.notice, [method, args], body);
   }
 
-  /** Takes no new work, and closes when what it has is done. */
+  /**
+   * Takes no new work. The peer is told, and ends the link when all calls on it are answered: if
+   * we ended it, calls that are on their way to us would be lost.
+   */
   retire(): void {
     this.#isRetiring = true;
-    this.#maybeEnd();
+    this.#send(FRAME_KIND.retire, []);
   }
 
   /** A sign that the peer may be gone: it must show life, or the link is closed. */
@@ -239,6 +240,11 @@ export class Link {
         break;
       case FRAME_KIND.refuse:
         this.#onRefusal(IdunnoError.fromWire(id));
+        break;
+      case FRAME_KIND.retire:
+        this.#isRetiring = true;
+        this.#mayEnd = true;
+        this.#maybeEnd();
         break;
       case FRAME_KIND.hello:
         throw protocolError('a second greeting');
@@ -355,7 +361,8 @@ export class Link {
   }
 
   #maybeEnd(): void {
-    if (this.#isRetiring && this.#isOpen && this.isIdle) this.end();
+    if (!this.#mayEnd || !this.#isOpen) return;
+    if (this.#outgoing.size === 0 && this.#incoming.size === 0) this.end();
   }
 
   #windowBytes(): number {

@@ -117,6 +117,16 @@ export class MemoryNetwork {
     }
   }
 
+  /** The connections between the two break; both processes live. */
+  reset(a: string, b: string): void {
+    for (const end of [...this.#ends]) {
+      const isBetween = new Set([end.owner, end.peerName, a, b]).size === 2;
+      if (!isBetween) continue;
+      this.struck.reset++;
+      end.closeNow('reset');
+    }
+  }
+
   #listen(owner: string, host: string, port: number, accept: Listening['accept']): Listener {
     const chosen = port === 0 ? this.#freePort(host) : port;
     const key = `${host}:${chosen}`;

@@ -3,8 +3,8 @@
  * where there is none.
  *
  * When both sides dial at once there are two. Both work; new calls take the one that the node
- * whose name comes first dialled, and the other side ends its own when that is idle. So both
- * choose alike without a word, and no call is lost.
+ * whose name comes first dialled, and the other side retires its own. So both choose alike, and no
+ * call is lost.
  */
 import { type Clock, IdunnoError, type Ms, type NodeId, type Timer } from '../base/index.js';
 import type { Link } from './link.js';
