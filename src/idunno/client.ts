@@ -207,12 +207,20 @@ export class IdunnoNodeClient implements IdunnoClient {
   }
 
   async stats(id?: number): Promise<readonly JobStats[]> {
-    const list = (await this.#deps.store.query('idunno.stats', [id ?? null])) as unknown;
+    const list = (await this.#deps.store.query('idunno.stats', [
+      id ?? null,
+      this.#nowMs,
+    ])) as unknown;
     return list as readonly JobStats[];
   }
 
+  /** Queries have no clock of their own. */
+  get #nowMs(): Ms {
+    return Math.floor(this.#deps.clock.wall());
+  }
+
   async fairness(): Promise<FairnessReport> {
-    const wire = (await this.#deps.store.query('idunno.fairness', [])) as unknown;
+    const wire = (await this.#deps.store.query('idunno.fairness', [this.#nowMs])) as unknown;
     const report = wire as Omit<FairnessReport, 'gap'> & { gap?: number };
     return { ...report, gap: report.gap };
   }

@@ -3,7 +3,7 @@
  *
  * How a node is composed of it (src/node):
  *
- *     createIdunnoModule(wallMs)      is one of the state machine's modules, on coordinators
+ *     idunnoModule                    is one of the state machine's modules, on coordinators
  *     const idunno = createIdunno(options, parts)
  *     idunno.client                   IdunnoClient for everyone on this node
  *     idunno.duties                   on coordinators: store.addDuty(duty) for each
@@ -13,8 +13,8 @@
  *     await idunno.stop()             ends calls and model hosts at once
  *
  * `parts.localStore` is the store on this node, or undefined where the node is no coordinator:
- * then `duties` and `leaderMethods` are empty. `parts.engine` runs models; a node passes
- * `new ModelHostPool(…)`, the simulator one of its own.
+ * then `duties` and `leaderMethods` are empty. `parts.engine` runs models; left out, it is a
+ * process for each model (model-host-pool.ts). The simulator brings one of its own.
  */
 import type { Clock, Disk, Logger, Ms, NodeId } from '../base/index.js';
 import type { Rpc } from '../net/index.js';
@@ -25,6 +25,7 @@ import { IdunnoNodeClient } from './client.js';
 import { createCompactor } from './compactor.js';
 import { Coordinator, WORK_METHOD } from './coordinator.js';
 import type { Engine } from './engine.js';
+import { ModelHostPool } from './model-host-pool.js';
 import type { IdunnoClient } from './types.js';
 import { Worker } from './worker.js';
 
@@ -38,9 +39,9 @@ export {
   intraOpThreads,
   type Seat,
 } from './engine.js';
-export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
 export { ModelHostPool, type ModelHostPoolOptions } from './model-host-pool.js';
-export { createIdunnoModule } from './module.js';
+export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
+export { idunnoModule } from './module.js';
 export * from './types.js';
 
 export interface IdunnoOptions {
@@ -48,6 +49,8 @@ export interface IdunnoOptions {
   readonly bootEpoch: number;
   /** Tasks computed at once over all models. */
   readonly slots: number;
+  /** Threads of one run: see intraOpThreads. Default 1. */
+  readonly threads?: number;
   /** Absolute folder for copies of models and input lists, e.g. `DATADIR/idunno`. */
   readonly dir: string;
 }
@@ -60,7 +63,7 @@ export interface IdunnoParts {
   readonly store: StoreClient;
   readonly localStore: LocalStore | undefined;
   readonly sdfs: SdfsClient;
-  readonly engine: Engine;
+  readonly engine?: Engine;
   /** Lets tasks of a suspected worker be hedged before the verdict. */
   readonly membership: Pick<Membership, 'onChange'> | undefined;
 }
@@ -75,8 +78,9 @@ export interface Idunno {
 }
 
 export function createIdunno(options: IdunnoOptions, parts: IdunnoParts): Idunno {
-  const { clock, disk, logger: log, rpc, store, sdfs, engine } = parts;
-  const { self: node, bootEpoch: epoch, slots, dir } = options;
+  const { clock, disk, logger: log, rpc, store, sdfs } = parts;
+  const { self: node, bootEpoch: epoch, slots, threads = 1, dir } = options;
+  const engine = parts.engine ?? new ModelHostPool({ slots, threads }, { clock, log });
   const worker = new Worker(
     { node, epoch, slots, dir },
     { clock, disk, log, store, sdfs, rpc, engine },

@@ -1,7 +1,6 @@
 /**
  * What this module brings to the state machine: its tables, indexes, commands and queries.
  */
-import type { Ms } from '../base/index.js';
 import type { StoreModule } from '../store/index.js';
 import {
   cancelJob,
@@ -21,30 +20,27 @@ import {
 } from './command-models.js';
 import { work } from './command-work.js';
 import { ALL_INDEXES } from './indexes.js';
-import { createQueries } from './queries.js';
+import { queries } from './queries.js';
 import { ALL_TABLES } from './tables.js';
 
-/** `wallMs`: this machine's clock, for queries about rates; commands take time from the log. */
-export function createIdunnoModule(wallMs: () => Ms): StoreModule {
-  return {
-    name: 'idunno',
-    tables: ALL_TABLES,
-    commands: {
-      'idunno.model.deploy': deployModel,
-      'idunno.model.undeploy': undeployModel,
-      'idunno.model.assign': assignModels,
-      'idunno.node.lost': loseNode,
-      'idunno.lease.release': releaseLeases,
-      'idunno.job.create': createJob,
-      'idunno.job.pause': pauseJob,
-      'idunno.job.resume': resumeJob,
-      'idunno.job.cancel': cancelJob,
-      'idunno.job.set-batch-size': setBatchSize,
-      'idunno.job.sweep': sweepJob,
-      'idunno.results.compacted': compactResults,
-      'idunno.work': work,
-    },
-    queries: createQueries(wallMs),
-    indexes: ALL_INDEXES,
-  };
-}
+export const idunnoModule: StoreModule = {
+  name: 'idunno',
+  tables: ALL_TABLES,
+  commands: {
+    'idunno.model.deploy': deployModel,
+    'idunno.model.undeploy': undeployModel,
+    'idunno.model.assign': assignModels,
+    'idunno.node.lost': loseNode,
+    'idunno.lease.release': releaseLeases,
+    'idunno.job.create': createJob,
+    'idunno.job.pause': pauseJob,
+    'idunno.job.resume': resumeJob,
+    'idunno.job.cancel': cancelJob,
+    'idunno.job.set-batch-size': setBatchSize,
+    'idunno.job.sweep': sweepJob,
+    'idunno.results.compacted': compactResults,
+    'idunno.work': work,
+  },
+  queries,
+  indexes: ALL_INDEXES,
+};

@@ -2,9 +2,9 @@
  * What can be asked about models and jobs. Queries read one coordinator's rows of one moment and
  * answer with plain objects in the shapes of types.ts; lists are bounded and paged.
  *
- * Rates need a "now": the wall clock of the coordinator that answers, which the composition root
- * passes in. It differs from the leader's by what the machines' clocks differ; the gap between
- * jobs, which are all measured against the same "now", does not suffer from it.
+ * Rates need a "now", which the asker brings: the wall clock of its node. It differs from the
+ * leader's by what the machines' clocks differ; the gap between jobs, which are all measured
+ * against the same "now", does not suffer from it.
  */
 import type { Ms, NodeId } from '../base/index.js';
 import type { Wire } from '../net/index.js';
@@ -268,25 +268,27 @@ function errorOf(view: ReadView, row: ModelRow): string | null {
   return view.index(MODELS_INDEX).revisions.get(modelKey(row.name, row.newest))?.error ?? null;
 }
 
-/** All queries of the module. `wallMs`: this machine's clock. */
-export function createQueries(wallMs: () => Ms): Readonly<Record<string, Query>> {
-  return {
-    'idunno.models': modelList,
-    'idunno.model': modelOne,
-    'idunno.jobs': async (view) => toWire((await listJobs(view)).map(jobInfo)),
-    'idunno.job': (view, args) => toWire(jobInfo(findJob(view, args))),
-    'idunno.stats': async (view, args) => {
-      const wanted =
-        args[0] === null || args[0] === undefined ? await listJobs(view) : [findJob(view, args)];
-      return toWire(wanted.map((job) => jobStats(view, job, wallMs())));
-    },
-    'idunno.fairness': (view) => toWire(fairness(view, wallMs())),
-    'idunno.job.source': jobSource,
-    'idunno.job.tasks': jobTasks,
-    'idunno.job.task': jobTask,
-    'idunno.job.failures': jobFailures,
-  };
-}
+/** `idunno.stats` [id|null, nowMs] → JobStats[]. */
+const statsList: Query = async (view, args) => {
+  const nowMs = parseCount(args[1], 'the time now');
+  const wanted =
+    args[0] === null || args[0] === undefined ? await listJobs(view) : [findJob(view, args)];
+  return toWire(wanted.map((job) => jobStats(view, job, nowMs)));
+};
+
+export const queries: Readonly<Record<string, Query>> = {
+  'idunno.models': modelList,
+  'idunno.model': modelOne,
+  'idunno.jobs': async (view) => toWire((await listJobs(view)).map(jobInfo)),
+  'idunno.job': (view, args) => toWire(jobInfo(findJob(view, args))),
+  'idunno.stats': statsList,
+  /** [nowMs] → FairnessReport. */
+  'idunno.fairness': (view, args) => toWire(fairness(view, parseCount(args[0], 'the time now'))),
+  'idunno.job.source': jobSource,
+  'idunno.job.tasks': jobTasks,
+  'idunno.job.task': jobTask,
+  'idunno.job.failures': jobFailures,
+};
 
 /** Undefined becomes absent: a msgpack-safe copy of a plain value. */
 function toWire(value: unknown): Wire {

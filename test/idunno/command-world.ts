@@ -11,7 +11,7 @@ import {
   type Report,
   writeReport,
 } from '../../src/idunno/protocol.js';
-import { createIdunnoModule } from '../../src/idunno/module.js';
+import { idunnoModule } from '../../src/idunno/module.js';
 import type { Wire } from '../../src/net/index.js';
 import { createTestStore, type TestStore } from '../../src/store/index.js';
 
@@ -28,7 +28,7 @@ export interface CommandWorld {
 
 export function createCommandWorld(): CommandWorld {
   let nowMs = 1_000_000;
-  const store = createTestStore([createIdunnoModule(() => nowMs)]);
+  const store = createTestStore([idunnoModule]);
   const world: CommandWorld = {
     store,
     addNode(name, epoch = 1) {

@@ -93,7 +93,7 @@ function createPool(options: Partial<ModelHostPoolOptions> = {}) {
   const pool = new ModelHostPool({ slots: 1, threads: 1, ...options }, deps);
   pools.push(pool);
   let seen: [string, string][] = [];
-  let wake = () => undefined as void;
+  let wake: () => void = () => undefined;
   pool.onState((_, state, error) => {
     seen.push([state, error ?? '']);
     wake();
