@@ -10,7 +10,7 @@ import { inChunks } from './chunk-pipe.js';
 import type { Token } from './commit.js';
 import { PAGE_ROWS_MAX, SMALL_FILE_BYTES_MAX } from './limits.js';
 import { checkFileName } from './names.js';
-import type { NodeCalls } from './node-calls.js';
+import { type NodeCalls, shareSignal } from './node-calls.js';
 import { checkLength, type Payload, type PutSettings, type Written, writePayload } from './put.js';
 import { packPayload, putSources, type SmallFile } from './put-many.js';
 import { type ReadParts, readVersion } from './read.js';
@@ -395,7 +395,7 @@ function limitOf(
   const signal =
     options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
   return {
-    signal,
+    signal: shareSignal(signal),
     end: (reason) => {
       timer?.cancel();
       if (reason !== undefined) abort.abort(reason);

@@ -28,7 +28,7 @@ import {
 } from '../store/index.js';
 import { HOLDERS } from './holder-index.js';
 import { BLOBS_PER_ORDER_MAX, HOLDER_CHANGES_MAX, INVENTORY_PAGE_MAX } from './limits.js';
-import type { NodeCalls } from './node-calls.js';
+import { type NodeCalls, shareSignal } from './node-calls.js';
 import type { Repair } from './repair.js';
 import { BLOBS, type BlobRow, COUNTERS, INTENTS, type IntentRow, NEXT_BLOB } from './tables.js';
 import { METHODS } from './transfer.js';
@@ -70,7 +70,7 @@ export class Collector implements LeaderDuty {
   }
 
   lead(term: number, signal: AbortSignal): void {
-    const run = new CollectorRun(term, this.#parts, signal);
+    const run = new CollectorRun(term, this.#parts, shareSignal(signal));
     this.#run = run;
     run
       .run()

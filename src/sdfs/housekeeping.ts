@@ -5,6 +5,7 @@
 import { asIdunnoError, type Clock, type Logger } from '../base/index.js';
 import type { Key, LeaderDuty, LocalStore } from '../store/index.js';
 import { BLOBS_PER_ORDER_MAX } from './limits.js';
+import { shareSignal } from './node-calls.js';
 import { INTENTS, TOKENS, TOMBS } from './tables.js';
 
 export interface HousekeeperParts {
@@ -36,7 +37,7 @@ export class Housekeeper implements LeaderDuty {
   }
 
   lead(_term: number, signal: AbortSignal): void {
-    this.#run(signal).catch((error: unknown) => {
+    this.#run(shareSignal(signal)).catch((error: unknown) => {
       if (!signal.aborted) this.#parts.logger.error('sdfs.housekeeping-ended', { error });
     });
   }

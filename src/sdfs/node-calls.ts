@@ -1,4 +1,5 @@
 /** Calls between data nodes. A call to the node itself takes no network: the rpc sees to it. */
+import { setMaxListeners } from 'node:events';
 import { IdunnoError, type NodeId } from '../base/index.js';
 import type { CallOptions, CallResult, Handler, Rpc, Wire } from '../net/index.js';
 
@@ -37,4 +38,10 @@ export class NodeCalls {
 export function abortReason(signal: AbortSignal): IdunnoError {
   if (signal.reason instanceof IdunnoError) return signal.reason;
   return new IdunnoError('ABORTED', 'it was interrupted');
+}
+
+/** Many calls at a time hang on this signal; Node would take that for a leak. */
+export function shareSignal(signal: AbortSignal): AbortSignal {
+  setMaxListeners(0, signal);
+  return signal;
 }

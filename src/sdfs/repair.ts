@@ -24,7 +24,7 @@ import { NODES } from '../store/index.js';
 import { BoundedMap } from './bounded-map.js';
 import { type CopySet, HOLDERS, type HolderIndex } from './holder-index.js';
 import { HOLDER_CHANGES_MAX } from './limits.js';
-import type { NodeCalls } from './node-calls.js';
+import { type NodeCalls, shareSignal } from './node-calls.js';
 import {
   type CopyInFlight,
   type ExcessCopy,
@@ -88,7 +88,7 @@ export class Repair implements LeaderDuty {
   }
 
   lead(term: number, signal: AbortSignal): void {
-    const run = new RepairRun({ ...this.#options, term }, this.#parts, signal);
+    const run = new RepairRun({ ...this.#options, term }, this.#parts, shareSignal(signal));
     this.#run = run;
     signal.addEventListener(
       'abort',

@@ -6,7 +6,7 @@
 import { type Clock, type Logger, nodeId } from '../base/index.js';
 import type { LeaderDuty, LocalStore, NodeRow } from '../store/index.js';
 import { HOLDERS } from './holder-index.js';
-import type { NodeCalls } from './node-calls.js';
+import { type NodeCalls, shareSignal } from './node-calls.js';
 import type { Candidate } from './placement.js';
 import { eachOf } from './read-many.js';
 import { METHODS } from './transfer.js';
@@ -45,7 +45,7 @@ export class SpaceWatch implements LeaderDuty {
   }
 
   lead(_term: number, signal: AbortSignal): void {
-    this.#run(signal).catch((error: unknown) => {
+    this.#run(shareSignal(signal)).catch((error: unknown) => {
       if (!signal.aborted) this.#parts.logger.error('sdfs.space-watch-ended', { error });
     });
   }

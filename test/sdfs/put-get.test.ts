@@ -197,13 +197,34 @@ t.test(
 );
 
 t.test('disks that fill up in the middle of a put refuse it, and nothing is changed', async (t) => {
-  const world = await World.create({ nodes: 4, disk: { capacityBytes: 4_000_000 } });
-  const source = sourceOf('big', bytesOf(8_000_000), { isLengthUnknown: true });
-  const before = await world.run(world.node('n1').disk.space());
+  const world = await World.create({ nodes: 5 });
+  const before = (await world.node('n1').disk.space()).freeBytes;
+  const source = sourceOf('big', bytesOf(8_000_000), {
+    onChunk: (at) => {
+      if (at < 4_000_000) return;
+      for (const node of world.nodes.values()) node.disk.failWrites('DISK_FULL');
+    },
+  });
   await t.rejects(world.run(world.client().put(source)), { code: 'DISK_FULL' });
   await world.sleep(5_000);
   t.equal(world.store.rows(INTENTS).length, 0);
-  t.equal((await world.node('n1').disk.space()).freeBytes, before.freeBytes, 'no bytes are left');
+  t.equal((await world.node('n1').disk.space()).freeBytes, before, 'no bytes are left');
+  world.end();
+});
+
+t.test('one disk that fills up in the middle of a put is replaced by another node', async (t) => {
+  const world = await World.create({ nodes: 6 });
+  for (const victim of ['n1', 'n3', 'n5']) {
+    const source = sourceOf('one', bytesOf(6_000_000), {
+      onChunk: (at) => {
+        if (at > 2_000_000) world.node(victim).disk.failWrites('DISK_FULL');
+      },
+    });
+    const result = await world.run(world.client().put(source));
+    t.equal(result.copies, 4);
+    t.notOk(result.holders.includes(world.node(victim).name));
+    world.node(victim).disk.failWrites(undefined);
+  }
   world.end();
 });
 

@@ -115,7 +115,7 @@ export class World {
   /** Waits until it holds; throws TIMEOUT after the limit. */
   async until(holds: () => boolean | Promise<boolean>, limitMs = 120_000): Promise<void> {
     const wait = async (): Promise<void> => {
-      while (!(await holds())) await this.clock.sleep(10);
+      while (!(await holds())) await this.clock.sleep(100);
     };
     await this.run(wait(), limitMs);
   }
