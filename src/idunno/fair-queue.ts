@@ -2,7 +2,8 @@
  * Start-time fair queueing by items, in integers: which job gets the next lease.
  *
  * Each job has a virtual time `v`. The next lease goes to the active job with the smallest v (ties:
- * the older job), and v grows by items × SCALE / weight. Two jobs that both have work therefore
+ * the one with fewer leases, so that a job that joins starts at once; then the older), and v grows
+ * by items × SCALE / weight. Two jobs that both have work therefore
  * never differ by more than one task each in what they were leased, divided by their weights,
  * whatever a task costs: rates become equal without any estimate of cost. The history is in the
  * replicated rows, so a new leader goes on where the old one stopped.
@@ -24,6 +25,8 @@ export const SCALE = 720_720;
 export interface FairJob {
   readonly id: number;
   readonly weight: number;
+  /** Outstanding leases. */
+  readonly leases: number;
   v: number;
   active: boolean;
 }
@@ -66,8 +69,11 @@ export function pickNext<J extends FairJob>(
   let best: J | undefined;
   for (const job of jobs) {
     if (!job.active) continue;
-    const isBetter = best === undefined || job.v < best.v || (job.v === best.v && job.id < best.id);
-    if (isBetter && canServe(job)) best = job;
+    if ((best === undefined || compare(job, best) < 0) && canServe(job)) best = job;
   }
   return best;
+}
+
+function compare(a: FairJob, b: FairJob): number {
+  return a.v - b.v || a.leases - b.leases || a.id - b.id;
 }

@@ -58,8 +58,8 @@ export class TaskRun {
   }
 
   /**
-   * Computes it in this seat, gives the seat back and says so; then puts its result together.
-   * Never rejects.
+   * Computes it in this seat, gives the seat back, and puts its result together. `onComputed` is
+   * called when the seat is free but the result is still being stored. Never rejects.
    */
   async run(seat: Seat, onComputed: () => void): Promise<TaskOutcome> {
     let parts: ChunkResult[];
@@ -73,10 +73,12 @@ export class TaskRun {
       return this.#failed(error);
     } finally {
       seat.release();
-      onComputed();
     }
+    const lines = Buffer.concat(parts.map((part) => part.lines));
+    if (lines.length <= INLINE_TASK_BYTES_MAX) return this.#done(parts, micros, lines, lines);
+    onComputed();
     try {
-      return { kind: 'done', report: await this.#conclude(parts, micros) };
+      return this.#done(parts, micros, lines, await this.#store(lines));
     } catch (error) {
       return this.#failed(error);
     }
@@ -177,21 +179,18 @@ export class TaskRun {
     return attempt();
   }
 
-  async #conclude(parts: readonly ChunkResult[], micros: number): Promise<DoneReport> {
-    const lines = Buffer.concat(parts.map((part) => part.lines));
+  #done(
+    parts: readonly ChunkResult[],
+    micros: number,
+    lines: Uint8Array,
+    output: Uint8Array | FileRef,
+  ): TaskOutcome {
     const { job, from, attempt, gen } = this.grant;
-    return {
-      job,
-      from,
-      attempt,
-      gen,
-      micros,
-      hash: createHash('sha256').update(lines).digest('hex'),
-      bytes: lines.length,
-      output: lines.length <= INLINE_TASK_BYTES_MAX ? lines : await this.#store(lines),
-      failed: parts.reduce((sum, part) => sum + part.failed, 0),
-      named: parts.flatMap((part) => [...part.named]).slice(0, NAMED_FAILURES_MAX),
-    };
+    const hash = createHash('sha256').update(lines).digest('hex');
+    const failed = parts.reduce((sum, part) => sum + part.failed, 0);
+    const named = parts.flatMap((part) => [...part.named]).slice(0, NAMED_FAILURES_MAX);
+    const facts = { job, from, attempt, gen, micros, hash, bytes: lines.length };
+    return { kind: 'done', report: { ...facts, output, failed, named } };
   }
 
   /** Too large for a command: a file of its own, named by the attempt, so that none is overwritten. */

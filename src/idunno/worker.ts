@@ -371,6 +371,7 @@ export class Worker {
       };
       void task.run.run(seat, onComputed).then((outcome) => {
         if (this.#isStopped) return;
+        onComputed();
         if (outcome.kind === 'done') this.#tell(key, { kind: 'done', done: outcome.report });
         else this.#tell(key, { kind: 'failed', failed: outcome.report });
       });

@@ -1,8 +1,9 @@
 /** Workers, coordinators and clients together, on a virtual clock. */
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { must } from '../../src/base/index.js';
 import type { ResultLine } from '../../src/idunno/index.js';
 import { jobs, totals } from '../../src/idunno/tables.js';
-import { World, type WorldOptions } from './world.js';
+import { type FakeEngine, World, type WorldOptions } from './world.js';
 
 async function startWorld(options: WorldOptions = {}, nodes = 3): Promise<World> {
   const world = new World(options);
@@ -47,3 +48,227 @@ t.test('a deployed model, a job, and every query has its result in order', async
   await t.rejects(client.resultFile(job.id, 5), { code: 'FILE_NOT_FOUND' });
   await world.stop();
 });
+
+t.test('a model that cannot be loaded anywhere is refused, and jobs of it too', async (t) => {
+  const world = await startWorld();
+  for (const engine of world.engines.values()) engine.refuses.set('digits', 'wrong shape');
+  await t.rejects(world.deploy('digits'), {
+    code: 'MODEL_LOAD_FAILED',
+    message: /revision 1, cannot be loaded \(said by n1\): wrong shape/,
+  });
+  world.putInputs('in/', 3);
+  const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 1 };
+  await t.rejects(world.client.submitJob(spec), { code: 'MODEL_UNDEPLOYED' });
+  const nobody = { ...spec, model: 'nobody' };
+  await t.rejects(world.client.submitJob(nobody), { code: 'MODEL_NOT_FOUND' });
+  await world.stop();
+});
+
+t.test('a job on inputs that match nothing is refused with NO_INPUT', async (t) => {
+  const world = await startWorld();
+  await world.deploy('digits');
+  const spec = { model: 'digits', inputs: { prefix: 'nowhere/' }, batchSize: 1 };
+  await t.rejects(world.client.submitJob(spec), { code: 'NO_INPUT', message: /nowhere/ });
+  await world.stop();
+});
+
+t.test('a worker that comes later is given the deployed models and takes part', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  const job = await startJob(world, 300);
+  await world.addNode('n4');
+  await world.until('its first tasks', () => engineOf(world, 'n4').computed > 0);
+  await finish(t, world, job);
+});
+
+t.test(
+  'the leader is lost: workers go on, report to the next, and nothing is done twice',
+  async (t) => {
+    const world = await startWorld({ itemMs: () => 20 });
+    const job = await startJob(world, 300);
+    await world.until('some results', () => doneOf(world, job) >= 40);
+    world.depose();
+    const before = computedOf(world);
+    await world.clock.advanceSettled(400);
+    t.equal(computedOf(world) - before > 0, true, 'they compute what they hold');
+    world.elect('n2');
+    await finish(t, world, job);
+    t.equal(computedOf(world), 300, 'each query was computed once');
+  },
+);
+
+t.test('leaders come and go while a job runs', async (t) => {
+  const world = await startWorld({ itemMs: () => 15 });
+  const job = await startJob(world, 400);
+  for (let turn = 0; turn < 12; turn += 1) {
+    await world.clock.advanceSettled(90);
+    world.depose();
+    await world.clock.advanceSettled(turn % 3 === 0 ? 0 : 70);
+    world.elect(`n${1 + ((turn + 1) % 3)}`);
+  }
+  await finish(t, world, job);
+});
+
+t.test('a worker dies: its tasks are leased to others as soon as Raft has decided', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  const job = await startJob(world, 200);
+  await world.until('some results', () => doneOf(world, job) >= 30);
+  await world.kill('n3');
+  await world.clock.advanceSettled(300);
+  world.mark('n3', 'down');
+  await finish(t, world, job);
+});
+
+t.test('a worker that restarts gets the model and work again', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  const job = await startJob(world, 300);
+  await world.until('some results', () => doneOf(world, job) >= 30);
+  await world.kill('n3');
+  await world.addNode('n3', 2);
+  await world.until('it works again', () => engineOf(world, 'n3').computed > 0);
+  await finish(t, world, job);
+});
+
+t.test('an input that kills its host fails alone, and the job goes on', async (t) => {
+  const world = await startWorld({ poison: new Set(['in/0013.png']) });
+  const job = await startJob(world, 40, { batchSize: 8 });
+  await world.until('the end', () => stateOf(world, job) === 'succeeded-with-errors');
+  const bad = (await collect(world.client.results(job))).filter((line) => line.error !== undefined);
+  t.equal(bad.length, 1);
+  t.match(bad[0], { item: 13, input: 'in/0013.png', error: /SIGSEGV/ });
+  t.match(await world.client.verify(job), { ok: true, accepted: 40, failedItems: 1 });
+  const failures = [];
+  for await (const failure of world.client.failures(job)) failures.push(failure);
+  t.match(failures, [{ task: 13, count: 1, named: [{ query: 13, reason: /SIGSEGV/ }] }]);
+  await world.stop();
+});
+
+t.test(
+  'an input whose bytes are gone fails alone; one that is away for a while is waited for',
+  async (t) => {
+    const world = await startWorld();
+    await world.deploy('digits');
+    world.putInputs('in/', 20);
+    const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 4 };
+    world.unreadable.add('in/0003.png');
+    const { id } = await world.clock.runUntil(world.client.submitJob(spec));
+    world.files.delete('in/0007.png');
+    await world.clock.advanceSettled(200);
+    world.unreadable.clear();
+    await world.until('the end', () => stateOf(world, id) === 'succeeded-with-errors');
+    const bad = (await collect(world.client.results(id))).filter(
+      (line) => line.error !== undefined,
+    );
+    t.same(
+      bad.map(({ item }) => item),
+      [7],
+    );
+    await world.stop();
+  },
+);
+
+t.test('a paused job stops within a task, and goes on where it was', async (t) => {
+  const world = await startWorld({ itemMs: () => 10 });
+  const job = await startJob(world, 300);
+  await world.until('some results', () => doneOf(world, job) >= 40);
+  await world.clock.runUntil(world.client.pause(job));
+  await world.clock.advanceSettled(500);
+  const done = doneOf(world, job);
+  await world.clock.advanceSettled(2_000);
+  t.equal(doneOf(world, job), done);
+  t.match(await world.client.job(job), { state: 'paused', tasksWaiting: 0 });
+  await world.clock.runUntil(world.client.resume(job));
+  await finish(t, world, job);
+  t.equal(computedOf(world), 300);
+});
+
+t.test('a second job has its first result within one task time and a moment', async (t) => {
+  const world = await startWorld({ itemMs: () => 50 });
+  await startJob(world, 400, { batchSize: 10 });
+  await world.clock.advanceSettled(1_700);
+  const startMs = world.clock.now();
+  const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 1 };
+  const { id } = await world.clock.runUntil(world.client.submitJob(spec));
+  await world.until('a result', () => doneOf(world, id) > 0);
+  const tookMs = world.clock.now() - startMs;
+  t.ok(tookMs <= 500 + 100, `one task of the other job takes 500 ms; it took ${tookMs}`);
+  await world.stop();
+});
+
+t.test('two jobs of different cost run at equal rates', async (t) => {
+  const world = await startWorld({ itemMs: (model) => (model === 'digits' ? 18 : 6) });
+  await world.deploy('digits');
+  await world.deploy('flowers');
+  world.putInputs('in/', 4_000);
+  const spec = { inputs: { prefix: 'in/' }, batchSize: 10, repeat: 10 };
+  const { client, clock } = world;
+  await clock.runUntil(client.submitJob({ ...spec, model: 'digits' }));
+  await clock.advanceSettled(3_000);
+  await clock.runUntil(client.submitJob({ ...spec, model: 'flowers' }));
+  await clock.advanceSettled(12_000);
+  const gaps: number[] = [];
+  for (let look = 0; look < 24; look += 1) {
+    await clock.advanceSettled(500);
+    const { gap, jobs: rates } = await client.fairness();
+    t.equal(rates.length, 2);
+    gaps.push(gap ?? 1);
+  }
+  const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
+  t.ok(mean <= 0.04, `mean gap ${mean}`);
+  t.ok(Math.max(...gaps) <= 0.1, `largest gap ${Math.max(...gaps)}`);
+  const [first, second] = await client.stats();
+  t.ok((first?.itemsPerSecond10 ?? 0) > 50);
+  t.ok(Math.abs((first?.meanSeconds ?? 0) / (second?.meanSeconds ?? 1) - 3) < 0.1, 'cost 3 : 1');
+  await world.stop();
+});
+
+t.test('a slow worker at the end is helped out by an idle one', async (t) => {
+  const world = await startWorld({ itemMs: (_, node) => (node === 'n3' ? 2_000 : 10) });
+  const job = await startJob(world, 60, { batchSize: 5 });
+  const startMs = world.clock.now();
+  await finish(t, world, job);
+  t.ok(
+    world.clock.now() - startMs < 8_000,
+    'the slow one alone would need 10 s for its first task',
+  );
+});
+
+t.test('a draining worker finishes what it has begun and takes no more', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  const job = await startJob(world, 300);
+  await world.until('some results', () => doneOf(world, job) >= 30);
+  await world.clock.runUntil(world.node('n3').drain(10_000));
+  const computed = engineOf(world, 'n3').computed;
+  await finish(t, world, job);
+  t.equal(engineOf(world, 'n3').computed, computed);
+  t.equal(computedOf(world), 300);
+});
+
+async function startJob(world: World, count: number, spec: { batchSize?: number } = {}) {
+  await world.deploy('digits');
+  world.putInputs('in/', count);
+  const whole = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 5, ...spec };
+  return (await world.clock.runUntil(world.client.submitJob(whole))).id;
+}
+
+/** Runs to the end: every query has one result, and the proof holds. */
+async function finish(t: Test, world: World, job: number): Promise<void> {
+  await world.until('the end', () => stateOf(world, job) === 'succeeded');
+  t.match(await world.client.verify(job), { ok: true, missing: 0, duplicated: 0, problems: [] });
+  await world.stop();
+}
+
+function stateOf(world: World, job: number) {
+  return world.store.get(jobs, [job])?.state;
+}
+
+function doneOf(world: World, job: number): number {
+  return world.store.get(jobs, [job])?.done ?? 0;
+}
+
+function engineOf(world: World, node: string): FakeEngine {
+  return must(world.engines.get(node), node);
+}
+
+function computedOf(world: World): number {
+  return [...world.engines.values()].reduce((sum, engine) => sum + engine.computed, 0);
+}
