@@ -15,8 +15,9 @@ import {
 } from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
 import { type Outcome, outcomeFromWire } from './command.js';
-import { type Attempt, LeaderSeeker, type SeekOptions, type Sought } from './leader-seeker.js';
+import { LeaderSeeker, type Sought } from './leader-seeker.js';
 import { type NumberedRequest, OwnSession } from './own-session.js';
+import type { Attempt, SearchOptions } from './search.js';
 import { STORE_METHODS, STORE_TIMEOUT_MS, type StoreService } from './service.js';
 import type { StoreClient, SubmitOptions } from './types.js';
 
@@ -33,12 +34,14 @@ export interface StoreClientParts {
   readonly local: StoreService | undefined;
 }
 
-type Goal = Pick<SeekOptions, 'what' | 'mayAct'>;
+type Goal = Pick<SearchOptions, 'what' | 'mayAct'>;
 
 /** A healthy leader answers in a few; beyond it another coordinator is asked as well. */
 const SILENCE_MS: Ms = 200;
 /** Leader methods may be long polls: whoever is silent is doubted more and more slowly. */
 const SILENCE_MS_MAX: Ms = 2_000;
+/** Commands and queries may be repeated: after this the same node is asked once more. */
+const ASK_AGAIN_MS: Ms = 1_000;
 const RENEWALS_MAX = 3;
 const NEVER = new AbortController().signal;
 
@@ -139,6 +142,8 @@ export class StoreRpcClient implements StoreClient {
         signal: options.signal,
         silenceMs: SILENCE_MS,
         silenceMsMax: SILENCE_MS_MAX,
+        // A method under way is not started twice.
+        askAgainMs: Number.POSITIVE_INFINITY,
       },
     );
     return unwrap(sought.value);
@@ -169,6 +174,7 @@ export class StoreRpcClient implements StoreClient {
       signal: options.signal,
       silenceMs: SILENCE_MS,
       silenceMsMax: SILENCE_MS,
+      askAgainMs: ASK_AGAIN_MS,
     });
   }
 }

@@ -161,14 +161,17 @@ export class StoreService implements LocalStore {
     const method = this.#leaderMethods.get(name);
     if (method === undefined) throw new IdunnoError('NO_SUCH_METHOD', `no leader method "${name}"`);
     const { term, stop } = this.#requireReady();
-    const signal = AbortSignal.any([caller.signal, stop.signal]);
+    const either = eitherOf(caller.signal, stop.signal);
+    const context = { peer: caller.peer, signal: either.signal, term };
     try {
-      return { ok: true, value: await method(args, { peer: caller.peer, signal, term }) };
+      return { ok: true, value: await method(args, context) };
     } catch (error) {
       // Ended together with the leadership: the next leader has to be asked.
       if (stop.signal.aborted) throw this.#notLeader();
       if (!isIdunnoError(error)) this.#parts.log.error('store.method-bug', { method: name, error });
       return refusal(asIdunnoError(error));
+    } finally {
+      either.release();
     }
   }
 
@@ -238,6 +241,22 @@ export class StoreService implements LocalStore {
   #waitOf({ signal, deadlineMs }: HandlerContext): { timeoutMs: Ms; signal: AbortSignal } {
     return { signal, timeoutMs: Math.max(1, deadlineMs - this.#parts.clock.now()) };
   }
+}
+
+/** Unlike AbortSignal.any it leaves nothing behind on a signal that outlives many calls. */
+function eitherOf(a: AbortSignal, b: AbortSignal): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController();
+  const onA = (): void => controller.abort(a.reason);
+  const onB = (): void => controller.abort(b.reason);
+  a.addEventListener('abort', onA, { once: true });
+  b.addEventListener('abort', onB, { once: true });
+  if (a.aborted) onA();
+  if (b.aborted) onB();
+  const release = (): void => {
+    a.removeEventListener('abort', onA);
+    b.removeEventListener('abort', onB);
+  };
+  return { signal: controller.signal, release };
 }
 
 function refusal(error: IdunnoError): Outcome {

@@ -36,6 +36,8 @@ export interface StateMachineOptions {
   readonly folder: string;
   /** Besides the store's own module. */
   readonly modules: readonly StoreModule[];
+  /** Default: SESSION_COUNT_MAX. Must be the same on every coordinator, for ever: tests only. */
+  readonly sessionCountMax?: number;
 }
 
 export interface StateMachineParts extends GenerationParts {
@@ -56,6 +58,7 @@ const WHOLE = { from: '\x00' as RowKey, to: '\xff' as RowKey };
 const STAGE_BATCH_BYTES = 256 * 1024;
 
 export class StateMachine implements ReplicatedMachine {
+  readonly #options: StateMachineOptions;
   readonly #registry: ModuleRegistry;
   readonly #generations: GenerationStore;
   readonly #log: Logger;
@@ -70,11 +73,13 @@ export class StateMachine implements ReplicatedMachine {
   #isClosed = false;
 
   private constructor(
+    options: StateMachineOptions,
     registry: ModuleRegistry,
     generations: GenerationStore,
     world: World,
     parts: StateMachineParts,
   ) {
+    this.#options = options;
     this.#registry = registry;
     this.#generations = generations;
     this.#world = world;
@@ -87,8 +92,9 @@ export class StateMachine implements ReplicatedMachine {
   static async open(options: StateMachineOptions, parts: StateMachineParts): Promise<StateMachine> {
     const registry = new ModuleRegistry([coreModule, ...options.modules]);
     const generations = new GenerationStore(options.folder, parts);
-    const world = await loadWorld(await generations.open(), registry, parts.log);
-    return new StateMachine(registry, generations, world, parts);
+    const generation = await generations.open();
+    const world = await loadWorld(generation, { ...options, registry, log: parts.log });
+    return new StateMachine(options, registry, generations, world, parts);
   }
 
   get registry(): ModuleRegistry {
@@ -196,7 +202,8 @@ export class StateMachine implements ReplicatedMachine {
     this.#isInstalling = true;
     this.#staged = undefined;
     await this.#writing;
-    const next = await loadWorld(staged.generation, this.#registry, this.#log);
+    const worldParts = { ...this.#options, registry: this.#registry, log: this.#log };
+    const next = await loadWorld(staged.generation, worldParts);
     if (next.position.index !== meta.index) {
       throw new IdunnoError('CORRUPT', `a snapshot of ${meta.index} holds ${next.position.index}`);
     }

@@ -31,14 +31,19 @@ export interface World {
 
 const POSITION_KEY = encodeKey(APPLIED.bucket, [0]);
 
+export interface WorldParts {
+  readonly registry: ModuleRegistry;
+  readonly log: Logger;
+  readonly sessionCountMax?: number;
+}
+
 export async function loadWorld(
   generation: Generation,
-  registry: ModuleRegistry,
-  log: Logger,
+  { registry, log, sessionCountMax }: WorldParts,
 ): Promise<World> {
   const rows = new Layers(generation);
   const indexes = await IndexSet.rebuild(registry, rows);
-  const sessions = await Sessions.load(rows);
+  const sessions = await Sessions.load(rows, sessionCountMax);
   const executor = new Executor({ registry, rows, indexes, sessions, log });
   return { generation, rows, indexes, sessions, executor, position: readPosition(rows) };
 }
