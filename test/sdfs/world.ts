@@ -4,6 +4,7 @@
  * and the leader a node of its own that holds no data.
  */
 import {
+  type Disk,
   type Logger,
   MemoryDisk,
   type MemoryDiskOptions,
@@ -35,6 +36,8 @@ import {
 export interface WorldOptions {
   readonly nodes: number;
   readonly disk?: MemoryDiskOptions;
+  /** Another disk instead of the memory disk. */
+  readonly makeDisk?: (node: string, world: World) => Disk;
   readonly repairDelayMs?: number;
   readonly pruneAfterMs?: number;
 }
@@ -194,7 +197,7 @@ export class World {
         localStore: name === LEADER ? this.#localStore() : undefined,
         clock: this.clock,
         rng: this.rng.fork(name),
-        disk,
+        disk: this.#options.makeDisk?.(name, this) ?? disk,
         logger,
       },
     );
