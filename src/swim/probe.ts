@@ -127,17 +127,19 @@ export class Prober {
   onProbeDue(seq: number): void {
     const probe = this.#probes.get(seq);
     if (probe === undefined) return;
-    const { agenda, timing } = this.#context;
-    const next = (dueMs: Ms) => agenda.push(dueMs, { kind: 'probe', seq });
+    const { agenda, timing, now } = this.#context;
+    // After an oversleep this stage is late as well: the next one gets its whole time.
+    const next = (dueMs: Ms, stageMs: Ms) =>
+      agenda.push(Math.max(dueMs, now + stageMs), { kind: 'probe', seq });
     switch (probe.stage) {
       case 'direct':
         probe.stage = 'indirect';
         if (probe.reason !== 'greeting') this.#askHelpers(probe);
-        next(probe.startedMs + timing.suspectAtMs);
+        next(probe.startedMs + timing.suspectAtMs, timing.suspectAtMs - timing.ackTimeoutMs);
         break;
       case 'indirect':
         this.#fail(probe, undefined);
-        next(probe.startedMs + timing.lateAnswerMs);
+        next(probe.startedMs + timing.lateAnswerMs, timing.failAfterMs);
         break;
       case 'late':
         this.#probes.delete(seq);
