@@ -47,28 +47,29 @@ export class Executor {
   /** Two sessions registered by one entry would share its index as their id. */
   #register(requestsInEntry: number, index: LogIndex): Outcome {
     if (requestsInEntry > 1) {
-      return refusal(new IdunnoError('BAD_ARGUMENT', 'a registration shares its log entry'));
+      const error = new IdunnoError('BAD_ARGUMENT', 'a registration shares its log entry');
+      return { ok: false, error };
     }
     return { ok: true, value: this.#parts.sessions.register(index) };
   }
 
   #executeOnce(request: CommandRequest, context: CommandContext, changes: Change[]): Outcome {
     const { session, seq, ackedBelow } = request;
-    if (session === 0) return this.#execute(request, context, changes);
+    if (session === 0) return this.#execute(request, context, changes).outcome;
     const { sessions } = this.#parts;
     try {
       const admission = sessions.admit(session, seq, ackedBelow, context.index);
       if (admission.kind === 'answered') return admission.outcome;
     } catch (error) {
-      if (error instanceof IdunnoError) return refusal(error);
+      if (error instanceof IdunnoError) return refusal(error).outcome;
       throw error;
     }
-    const outcome = this.#execute(request, context, changes);
-    sessions.record(session, seq, outcome);
+    const { outcome, bytes } = this.#execute(request, context, changes);
+    sessions.record(session, seq, bytes);
     return outcome;
   }
 
-  #execute(request: CommandRequest, context: CommandContext, changes: Change[]): Outcome {
+  #execute(request: CommandRequest, context: CommandContext, changes: Change[]): Executed {
     const { registry, rows, indexes, log } = this.#parts;
     const { name, args } = request;
     const command = registry.command(name);
@@ -76,11 +77,12 @@ export class Executor {
       return refusal(new IdunnoError('NO_SUCH_METHOD', `there is no command "${name}"`));
     }
     const tx = new CommandTx(rows, indexes);
-    let outcome: Outcome;
+    let executed: Executed;
     try {
-      outcome = { ok: true, value: command(tx, args, context) ?? null };
-      const bytes = encodeOutcome(outcome).length;
-      assert(bytes <= OUTCOME_BYTES_MAX, `a result of ${bytes} bytes`);
+      const outcome: Outcome = { ok: true, value: command(tx, args, context) ?? null };
+      const bytes = encodeOutcome(outcome);
+      assert(bytes.length <= OUTCOME_BYTES_MAX, `a result of ${bytes.length} bytes`);
+      executed = { outcome, bytes };
     } catch (error) {
       if (error instanceof IdunnoError) return refusal(error);
       const text = error instanceof Error ? error.message : String(error);
@@ -91,10 +93,17 @@ export class Executor {
       indexes.onChange(change);
       changes.push(change);
     }
-    return outcome;
+    return executed;
   }
 }
 
-function refusal(error: IdunnoError): Outcome {
-  return { ok: false, error };
+/** An outcome, and how it is remembered. */
+interface Executed {
+  readonly outcome: Outcome;
+  readonly bytes: Uint8Array;
+}
+
+function refusal(error: IdunnoError): Executed {
+  const outcome: Outcome = { ok: false, error };
+  return { outcome, bytes: encodeOutcome(outcome) };
 }

@@ -155,7 +155,8 @@ export class Search<T> {
   /** Nobody waits for the other attempts any more. */
   end(): void {
     this.#cleanUp();
-    this.#abort.abort(new IdunnoError('ABORTED', 'another answer came first'));
+    if (this.#asking.size > 0)
+      this.#abort.abort(new IdunnoError('ABORTED', 'another answer came first'));
   }
 
   #timeoutError(): IdunnoError {

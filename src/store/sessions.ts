@@ -17,7 +17,7 @@
 import { assert, IdunnoError, type LogIndex } from '../base/index.js';
 import { decode, encode } from '../net/index.js';
 import { STORE_BUCKETS } from './buckets.js';
-import { decodeOutcome, encodeOutcome, type Outcome } from './command.js';
+import { decodeOutcome, type Outcome } from './command.js';
 import { afterPrefix, decodeKey, encodeKey } from './keys.js';
 import type { Layers } from './layers.js';
 import { defineTable } from './table.js';
@@ -131,11 +131,11 @@ export class Sessions {
     return { kind: 'execute' };
   }
 
-  /** Remembers the outcome of an executed request. */
-  record(id: LogIndex, seq: number, outcome: Outcome): void {
+  /** Remembers the encoded outcome of an executed request. */
+  record(id: LogIndex, seq: number, outcome: Uint8Array): void {
     const session = this.#byId.get(id);
     assert(session !== undefined && !session.remembered.has(seq), `outcome ${seq} of ${id}`);
-    this.#rows.set(encodeKey(OUTCOMES.bucket, [id, seq]), encodeOutcome(outcome));
+    this.#rows.set(encodeKey(OUTCOMES.bucket, [id, seq]), outcome);
     session.remembered.add(seq);
     if (seq <= session.highest) return;
     session.highest = seq;

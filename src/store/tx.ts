@@ -35,7 +35,8 @@ export class CommandTx implements Tx {
   readonly #rows: RowStore;
   readonly #indexes: IndexSource;
   readonly #writes = new Map<RowKey, Write>();
-  readonly #touched = new Set<RowKey>();
+  /** Rows as they were before this command, of every row it touched. */
+  readonly #before = new Map<RowKey, Uint8Array | undefined>();
 
   constructor(rows: RowStore, indexes: IndexSource) {
     this.#rows = rows;
@@ -45,7 +46,7 @@ export class CommandTx implements Tx {
   get<Row>(table: Table<Row>, key: Key): Row | undefined {
     const rowKey = this.#touch(table, key);
     const write = this.#writes.get(rowKey);
-    const bytes = write === undefined ? this.#rows.get(rowKey) : write.bytes;
+    const bytes = write === undefined ? this.#before.get(rowKey) : write.bytes;
     return bytes === undefined ? undefined : (decode(bytes) as Row);
   }
 
@@ -67,7 +68,7 @@ export class CommandTx implements Tx {
   commit(): Change[] {
     const changes: Change[] = [];
     for (const [rowKey, { table, key, bytes }] of this.#writes) {
-      const before = this.#rows.get(rowKey);
+      const before = this.#before.get(rowKey);
       if (before === undefined && bytes === undefined) continue;
       this.#rows.set(rowKey, bytes);
       changes.push(new RowChange(table, key, before, bytes));
@@ -84,11 +85,12 @@ export class CommandTx implements Tx {
 
   #touch(table: Table<unknown>, key: Key): RowKey {
     const rowKey = encodeKey(table.bucket, key);
-    this.#touched.add(rowKey);
+    if (this.#before.has(rowKey)) return rowKey;
     assert(
-      this.#touched.size <= ROWS_PER_COMMAND_MAX,
+      this.#before.size < ROWS_PER_COMMAND_MAX,
       `a command touches more than ${ROWS_PER_COMMAND_MAX} rows`,
     );
+    this.#before.set(rowKey, this.#rows.get(rowKey));
     return rowKey;
   }
 }
