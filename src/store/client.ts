@@ -38,6 +38,8 @@ type Goal = Pick<SearchOptions, 'what' | 'mayAct'>;
 
 /** A healthy leader answers in a few; beyond it another coordinator is asked as well. */
 const SILENCE_MS: Ms = 200;
+/** Then others are asked often: one of them may be elected at any moment. */
+const SILENCE_AGAIN_MS: Ms = 50;
 /** Leader methods may be long polls: whoever is silent is doubted more and more slowly. */
 const SILENCE_MS_MAX: Ms = 2_000;
 /** Commands and queries may be repeated: after this the same node is asked once more. */
@@ -140,8 +142,7 @@ export class StoreRpcClient implements StoreClient {
         mayAct: true,
         timeoutMs: timeoutOf(options),
         signal: options.signal,
-        silenceMs: SILENCE_MS,
-        silenceMsMax: SILENCE_MS_MAX,
+        silenceMs: (silences) => Math.min(SILENCE_MS * 2 ** silences, SILENCE_MS_MAX),
         // A method under way is not started twice.
         askAgainMs: Number.POSITIVE_INFINITY,
       },
@@ -172,8 +173,7 @@ export class StoreRpcClient implements StoreClient {
       ...goal,
       timeoutMs: timeoutOf(options),
       signal: options.signal,
-      silenceMs: SILENCE_MS,
-      silenceMsMax: SILENCE_MS,
+      silenceMs: (silences) => (silences === 0 ? SILENCE_MS : SILENCE_AGAIN_MS),
       askAgainMs: ASK_AGAIN_MS,
     });
   }

@@ -12,6 +12,7 @@
  * (sessions), with reads, and with leader methods that may be repeated.
  */
 import {
+  assertNever,
   type Clock,
   type IdunnoError,
   type Ms,
@@ -49,7 +50,7 @@ const DETHRONES: ReadonlySet<string> = new Set([
 
 export class LeaderSeeker {
   readonly #parts: LeaderSeekerParts;
-  readonly #sleepers = new Set<() => void>();
+  readonly #searches = new Set<{ suggest(leader: NodeId): void }>();
   #leader: NodeId | undefined;
   #lastAsked = -1;
 
@@ -63,30 +64,40 @@ export class LeaderSeeker {
     return this.#leader;
   }
 
-  /** This node has learned who leads: whoever pauses goes on at once. */
+  /** This node has learned who leads: whoever searches asks there at once. */
   learn(leader: NodeId | undefined): void {
     this.#leader = leader;
     if (leader === undefined) return;
-    for (const wake of this.#sleepers) wake();
+    for (const search of this.#searches) search.suggest(leader);
   }
 
   async seek<T>(attempt: Attempt<T>, options: SearchOptions): Promise<Sought<T>> {
     const search = new Search(attempt, options, this.#parts.clock);
+    this.#searches.add(search);
     try {
       let target: NodeId | undefined = this.#leader ?? this.#next(search);
       for (;;) {
         if (target !== undefined) search.start(target);
         const ended = await search.next();
-        if (ended?.kind === 'value') {
-          this.#leader = ended.target;
-          return { value: ended.value, isOnlyAttempt: !search.mayHaveActed };
+        switch (ended.kind) {
+          case 'value':
+            this.#leader = ended.target;
+            return { value: ended.value, isOnlyAttempt: !search.mayHaveActed };
+          case 'error':
+            target = await this.#afterError(search, ended.target, ended.error);
+            break;
+          case 'silence':
+            target = this.#next(search);
+            break;
+          case 'learned':
+            target = search.isAsking(ended.leader) ? undefined : ended.leader;
+            break;
+          default:
+            assertNever(ended, 'end of an attempt');
         }
-        target =
-          ended === undefined
-            ? this.#next(search)
-            : await this.#afterError(search, ended.target, ended.error);
       }
     } finally {
+      this.#searches.delete(search);
       search.end();
     }
   }
@@ -102,7 +113,9 @@ export class LeaderSeeker {
     switch (error.code) {
       case 'NOT_LEADER': {
         const hint = this.#hintOf(error, from);
-        if (hint === undefined || search.isAsking(hint)) break;
+        if (hint === undefined) break;
+        // Confirmed: the silent one still leads, as far as others know. Go on waiting for it.
+        if (search.isAsking(hint)) return undefined;
         // A hint that has just failed is old news: give the others time to notice.
         if (search.isLost(hint)) break;
         return hint;
@@ -152,12 +165,6 @@ export class LeaderSeeker {
     const baseMs = typeof wanted === 'number' ? Math.min(wanted, PAUSE_MS_MAX) : fromMs;
     const pauseMs = baseMs + rng.float() * (toMs - fromMs);
     search.newRound();
-    const wake = (): void => search.wake();
-    this.#sleepers.add(wake);
-    try {
-      await search.sleep(pauseMs);
-    } finally {
-      this.#sleepers.delete(wake);
-    }
+    await search.sleep(pauseMs);
   }
 }

@@ -12,9 +12,8 @@ export interface SearchOptions {
   readonly mayAct: boolean;
   readonly timeoutMs: Ms;
   readonly signal: AbortSignal | undefined;
-  /** Silence after which another is asked; doubles up to `silenceMsMax`. */
-  readonly silenceMs: Ms;
-  readonly silenceMsMax: Ms;
+  /** Silence after which another is asked, by how often it has been silent before. */
+  readonly silenceMs: (silences: number) => Ms;
   /** One that has been silent for so long may be asked again: its answer may be lost. */
   readonly askAgainMs: Ms;
 }
@@ -23,7 +22,11 @@ export type Attempt<T> = (target: NodeId, timeoutMs: Ms, signal: AbortSignal) =>
 
 export type Ended<T> =
   | { readonly kind: 'value'; readonly target: NodeId; readonly value: T }
-  | { readonly kind: 'error'; readonly target: NodeId; readonly error: IdunnoError };
+  | { readonly kind: 'error'; readonly target: NodeId; readonly error: IdunnoError }
+  /** Nobody answered for a while. */
+  | { readonly kind: 'silence' }
+  /** This node has learned who leads. */
+  | { readonly kind: 'learned'; readonly leader: NodeId };
 
 interface Asked {
   readonly target: NodeId;
@@ -44,7 +47,7 @@ export class Search<T> {
   /** Why the search is over without an answer. */
   #over: { readonly reason: unknown } | undefined;
   #wake: () => void = () => undefined;
-  #silenceMs: Ms;
+  #silences = 0;
   #tried = 0;
   #mayHaveActed = false;
   #lastError: IdunnoError | undefined;
@@ -53,7 +56,6 @@ export class Search<T> {
     this.#attempt = attempt;
     this.#options = options;
     this.#clock = clock;
-    this.#silenceMs = options.silenceMs;
     this.#endsAtMs = clock.now() + options.timeoutMs;
     const { signal, timeoutMs } = options;
     const end = (reason: unknown): void => {
@@ -123,17 +125,23 @@ export class Search<T> {
     );
   }
 
-  /** The next attempt to end; undefined after a silence. Throws when the search is over. */
-  async next(): Promise<Ended<T> | undefined> {
-    await this.sleep(this.#silenceMs);
+  /** What happens next. Throws when the search is over. */
+  async next(): Promise<Ended<T>> {
+    await this.sleep(this.#options.silenceMs(this.#silences));
     const ended = this.#ended.shift();
-    if (ended === undefined) {
-      this.#silenceMs = Math.min(this.#silenceMs * 2, this.#options.silenceMsMax);
-    }
-    return ended;
+    if (ended !== undefined) return ended;
+    this.#silences += 1;
+    return { kind: 'silence' };
   }
 
-  /** Ends early when an attempt does, or by `wake`. Throws when the search is over. */
+  /** Whoever leads now should be asked, if that is news. */
+  suggest(leader: NodeId): void {
+    if (this.isAsking(leader)) return;
+    this.#ended.push({ kind: 'learned', leader });
+    this.#wake();
+  }
+
+  /** Ends early when something happens. Throws when the search is over. */
   async sleep(ms: Ms): Promise<void> {
     if (this.#ended.length > 0) return;
     if (this.#over === undefined) {
@@ -146,10 +154,6 @@ export class Search<T> {
       });
     }
     if (this.#over !== undefined && this.#ended.length === 0) throw this.#over.reason;
-  }
-
-  wake(): void {
-    this.#wake();
   }
 
   /** Nobody waits for the other attempts any more. */

@@ -141,7 +141,10 @@ export interface LocalStore {
   view(): ReadView;
   /** Resolves when this node has applied everything committed before the call. */
   readBarrier(signal?: AbortSignal): Promise<LogIndex>;
-  /** After each apply group, on every coordinator. Must not throw or block. */
+  /**
+   * After each apply group, on every coordinator. Must not throw or block. No changes at all mean
+   * that a snapshot took the place of everything: look at the view anew.
+   */
   onChanges(listener: (changes: readonly Change[], index: LogIndex) => void): void;
   /**
    * Propose on this node as leader, outside sessions: for commands that are idempotent by
