@@ -181,7 +181,11 @@ function recoverLost(state: RaftState, peer: NodeId, progress: Progress, verifie
 function sendEmpty(state: RaftState, peer: NodeId, progress: Progress): void {
   const prevIndex = progress.next - 1;
   const prevTerm = state.log.term(prevIndex);
-  if (prevTerm === undefined) return;
+  if (prevTerm === undefined) {
+    // Compacted meanwhile: the follower cannot go on from there, and replicateTo will find out.
+    progress.rewindTo(progress.match);
+    return;
+  }
   const { term, commit } = state;
   progress.commitSent = commit;
   state.send(peer, { type: 'append', term, prevIndex, prevTerm, commit, entries: [] });

@@ -9,7 +9,7 @@ import type { Operation } from './history.js';
 import type { Outcome, SimNode } from './node.js';
 import { exponential, pick } from './plan.js';
 
-const REGISTERS = 3;
+const REGISTERS = 2;
 const TIMEOUT_MS = 600;
 /** Share of the reads that a node other than the leader answers. */
 const FOLLOWER_READS = 0.3;
@@ -33,14 +33,17 @@ export class Client {
   readonly #rng: Rng;
   readonly #numbers: Numbers;
   readonly #thinkMs: Ms;
+  readonly #wander: number;
   #target: NodeId | undefined;
   #isActive = true;
 
-  constructor(name: string, cluster: Cluster, numbers: Numbers, thinkMs: Ms) {
+  /** `wander`: how often it tries any node instead of the one that it takes for the leader. */
+  constructor(name: string, wander: number, cluster: Cluster, numbers: Numbers) {
     this.#cluster = cluster;
     this.#rng = cluster.rng.fork(name);
     this.#numbers = numbers;
-    this.#thinkMs = thinkMs;
+    this.#wander = wander;
+    this.#thinkMs = cluster.plan.thinkMs;
   }
 
   start(): void {
@@ -141,8 +144,7 @@ export class Client {
 
   #choose(): SimNode {
     const { nodes } = this.#cluster;
-    // Now and then another node, so that a stale leader is asked too.
-    if (this.#target !== undefined && this.#rng.float() < 0.9) {
+    if (this.#target !== undefined && this.#rng.float() >= this.#wander) {
       return this.#cluster.node(this.#target);
     }
     const node = pick(this.#rng, nodes);

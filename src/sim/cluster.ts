@@ -85,6 +85,14 @@ export class Cluster {
     }
   }
 
+  /** `node` believes for a while that `peer` is gone. */
+  pretendDown(node: SimNode, peer: SimNode, forMs: number): void {
+    this.#tell(node, 'peer-down', peer.id);
+    this.clock.setTimer(forMs + 5, () => {
+      if (peer.isUp) node.feed({ kind: 'peer-up', peer: peer.id });
+    });
+  }
+
   #tell(node: SimNode, kind: 'peer-down' | 'peer-up', peer: NodeId): void {
     const delay = 1 + this.rng.float() * 4;
     this.clock.setTimer(delay, () => node.feed({ kind, peer }));

@@ -55,10 +55,7 @@ export class Nemesis {
         this.#crash(node);
         break;
       case 'pause':
-        if (!node.isUp) break;
-        faults.pause += 1;
-        node.pause();
-        this.#later(this.#span(20, 800), () => node.resume());
+        this.#pause(node);
         break;
       case 'slow-disk':
         faults['slow-disk'] += 1;
@@ -72,6 +69,10 @@ export class Nemesis {
         this.#cluster.resetConnection(node, other, this.#span(5, 100));
         break;
       }
+      case 'clog':
+        // Right after its heartbeats left: the answers are what is held up.
+        node.atNextTick(() => this.#clog(node));
+        break;
       case 'transfer':
         faults.transfer += 1;
         node.feed(
@@ -106,6 +107,19 @@ export class Nemesis {
     }
   }
 
+  /** At once, or right after its next timer: what it then asked for is answered by the past. */
+  #pause(node: SimNode): void {
+    const { clock, faults, network } = this.#cluster;
+    const pause = (): void => {
+      if (!this.#isActive || !node.isUp) return;
+      faults.pause += 1;
+      node.pause();
+      this.#later(this.#span(20, 400), () => node.resume());
+    };
+    if (this.#rng.float() < 0.3) pause();
+    else node.atNextTick(() => clock.setTimer(network.delay() / 2, pause));
+  }
+
   /** Cuts a random group around `node` off from the rest; or only what it sends, or receives. */
   #partition(node: SimNode, way: true | 'out' | 'in'): void {
     const { network, nodes } = this.#cluster;
@@ -124,6 +138,24 @@ export class Nemesis {
         network.mend(b, a);
       }
     });
+  }
+
+  /**
+   * Holds up the links of a node, each for its own time; and maybe the others take it for dead, and
+   * elect a new leader while answers to the old one are still on their way.
+   */
+  #clog(node: SimNode): void {
+    const { faults, network, nodes, plan } = this.#cluster;
+    if (!this.#isActive) return;
+    faults.clog += 1;
+    const isTakenForDead = plan.hasEvidence && this.#rng.float() < 0.6;
+    for (const other of nodes) {
+      if (other === node) continue;
+      const outMs = this.#span(20, 200);
+      network.clog(node.id, other.id, outMs);
+      if (this.#rng.float() < 0.7) network.clog(other.id, node.id, this.#span(20, 150));
+      if (isTakenForDead) this.#cluster.pretendDown(other, node, outMs);
+    }
   }
 
   /** Half of the time the leader: that is where it hurts. */

@@ -1,6 +1,6 @@
 /**
- * Messages between simulated nodes: delayed, lost, doubled, overtaken, cut off in one or both
- * directions, and connections that close. Whether a message arrives is decided when it is sent
+ * Messages between simulated nodes: delayed, held up, lost, doubled, overtaken, cut off in one or
+ * both directions, and connections that close. Whether a message arrives is decided when it is sent
  * and again when it arrives, so a partition also swallows what is on its way.
  */
 import type { Ms, NodeId, Rng, VirtualClock } from '../base/index.js';
@@ -11,6 +11,8 @@ export type Deliver = (to: NodeId, from: NodeId, message: Message) => void;
 
 interface Link {
   isCut: boolean;
+  /** Until then nothing gets through; it arrives afterwards, like a stalled connection's data. */
+  cloggedUntil: Ms;
   /** A closed connection takes what is on its way with it: older messages are void. */
   connection: number;
   /** When the last message sent will arrive. */
@@ -69,9 +71,16 @@ export class SimNetwork {
     this.#link(from, to).isCut = false;
   }
 
+  clog(from: NodeId, to: NodeId, forMs: Ms): void {
+    this.#link(from, to).cloggedUntil = this.#clock.now() + forMs;
+  }
+
   mendAll(): void {
     for (const links of this.#links.values()) {
-      for (const link of links.values()) link.isCut = false;
+      for (const link of links.values()) {
+        link.isCut = false;
+        link.cloggedUntil = 0;
+      }
     }
   }
 
@@ -88,7 +97,7 @@ export class SimNetwork {
       delay += 10 + exponential(this.#rng, 100);
     }
     const now = this.#clock.now();
-    let arrival = now + delay;
+    let arrival = Math.max(now, link.cloggedUntil) + delay;
     if (arrival < link.lastArrival) {
       if (this.#plan.isFifo || !this.isFaulty) arrival = link.lastArrival;
       else this.#faults.reorder += 1;
@@ -112,7 +121,7 @@ export class SimNetwork {
     }
     let link = links.get(to);
     if (link === undefined) {
-      link = { isCut: false, connection: 0, lastArrival: 0 };
+      link = { isCut: false, cloggedUntil: 0, connection: 0, lastArrival: 0 };
       links.set(to, link);
     }
     return link;

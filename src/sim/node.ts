@@ -92,6 +92,7 @@ export class SimNode {
   #proposed = new Map<LogIndex, { term: number; settle: Settle }>();
   #reads = new Map<number, Settle>();
   #appliedWaiters: { index: LogIndex; resume: () => void }[] = [];
+  #onTick: (() => void) | undefined;
   #staged: SnapshotDelivery | undefined;
 
   constructor(
@@ -151,8 +152,14 @@ export class SimNode {
     this.#reads = new Map();
     this.#appliedWaiters = [];
     this.#staged = undefined;
+    this.#onTick = undefined;
     this.disk.crash();
     this.#d.monitor.onCrash(this);
+  }
+
+  /** Calls once, after the next timer has rung. */
+  atNextTick(listener: () => void): void {
+    this.#onTick = listener;
   }
 
   pause(): void {
@@ -388,8 +395,14 @@ export class SimNode {
 
   #tick(): void {
     if (this.core === undefined || this.isPaused) return;
-    if (this.#localNow() >= this.core.nextDeadline()) this.#step({ kind: 'tick' });
-    else this.#arm();
+    if (this.#localNow() < this.core.nextDeadline()) {
+      this.#arm();
+      return;
+    }
+    this.#step({ kind: 'tick' });
+    const listener = this.#onTick;
+    this.#onTick = undefined;
+    listener?.();
   }
 
   /** One timer at the earliest moment that was ever wanted; it looks again when it rings. */

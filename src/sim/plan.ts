@@ -14,6 +14,7 @@ export const FAULT_KINDS = [
   'reorder',
   'partition',
   'one-way-partition',
+  'clog',
   'reset',
   'crash',
   'lost-writes',
@@ -34,6 +35,7 @@ export function noFaults(): FaultCounts {
 export const STRIKES = [
   'partition',
   'one-way-partition',
+  'clog',
   'reset',
   'crash',
   'slow-disk',
@@ -81,6 +83,8 @@ export interface Plan {
 export function createPlan(rng: Rng): Plan {
   const nodeCount = pick(rng, [3, 3, 3, 5, 5, 7]);
   const strikes = STRIKES.filter(() => rng.float() < 0.6);
+  // Some runs never come to rest: leaders fall with entries half replicated (Raft figure 8).
+  const isChurn = rng.float() < 0.25;
   return {
     nodeCount,
     clientCount: 4,
@@ -93,6 +97,7 @@ export function createPlan(rng: Rng): Plan {
       { trailingEntries: 8, compactStep: 4 },
       { trailingEntries: 30, compactStep: 10, messageEntriesMax: 3 },
       { uncommittedEntriesMax: 6, inflightMax: 1 },
+      { messageEntriesMax: 1, inflightMax: 1 },
     ]),
     safetyMs: 60_000,
     livenessMs: 10_000,
@@ -100,7 +105,7 @@ export function createPlan(rng: Rng): Plan {
       delayMs: pick(rng, [0.2, 1, 5]),
       lossRate: maybe(rng, 0.6) * rng.float() * 0.15,
       duplicateRate: maybe(rng, 0.6) * rng.float() * 0.1,
-      spikeRate: maybe(rng, 0.6) * rng.float() * 0.05,
+      spikeRate: maybe(rng, 0.6) * rng.float() * 0.1,
       isFifo: rng.float() < 0.4,
     },
     disk: {
@@ -111,8 +116,8 @@ export function createPlan(rng: Rng): Plan {
     hasEvidence: rng.float() < 0.7,
     // Every run has something that costs a leader its place.
     strikes: strikes.length === 0 ? ['crash'] : strikes,
-    strikeEveryMs: 500 + rng.float() * 2_500,
-    thinkMs: 80,
+    strikeEveryMs: isChurn ? 150 + rng.float() * 250 : 500 + rng.float() * 2_500,
+    thinkMs: isChurn ? 40 : 80,
     deadAtEnd: rng.int(Math.ceil(nodeCount / 2)),
   };
 }

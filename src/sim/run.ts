@@ -12,6 +12,12 @@ import { createPlan, type FaultCounts, type Plan } from './plan.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 
+/** Completed operations of a run; see the safety phase. */
+export const OPERATIONS_MIN = 200;
+
+/** Hundred times what a run needs: more means that something spins without time passing. */
+const EVENTS_MAX = 4_000_000;
+
 export interface FoundViolation {
   readonly seed: number;
   readonly invariant: string;
@@ -71,7 +77,8 @@ class Run {
     this.#nemesis = new Nemesis(cluster);
     this.#clients = Array.from(
       { length: cluster.plan.clientCount },
-      (_, at) => new Client(`client-${at}`, cluster, this.#numbers, cluster.plan.thinkMs),
+      // Some stay with a leader that may be none any more, some look everywhere.
+      (_, at) => new Client(`client-${at}`, at % 2 === 0 ? 0.1 : 0.5, cluster, this.#numbers),
     );
   }
 
@@ -107,7 +114,10 @@ class Run {
     for (const node of this.cluster.nodes) this.cluster.boot(node);
     for (const client of this.#clients) client.start();
     this.#nemesis.start();
-    this.#advanceTo(this.cluster.plan.safetyMs, () => false);
+    const { safetyMs } = this.cluster.plan;
+    this.#advanceTo(safetyMs, () => false);
+    // A run that was mostly without a leader has tested little: it goes on for a while.
+    this.#advanceTo(3 * safetyMs, () => this.operations.done >= OPERATIONS_MIN);
   }
 
   /**
@@ -121,7 +131,7 @@ class Run {
     const { clock, plan } = cluster;
     this.#advanceTo(clock.now() + plan.livenessMs / 2, () => false);
     let isWritten = false;
-    const prober = new Client('prober', cluster, this.#numbers, plan.thinkMs);
+    const prober = new Client('prober', 0.1, cluster, this.#numbers);
     prober.writeUntilDone(() => {
       isWritten = true;
     });
@@ -145,6 +155,7 @@ class Run {
       if (due === undefined || due > untilMs || isDone()) return;
       clock.runNext();
       this.events += 1;
+      if (this.events > EVENTS_MAX) throw new Violation('liveness', 'time does not go on');
     }
   }
 }

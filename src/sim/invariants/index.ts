@@ -2,6 +2,7 @@
 import type { ClusterView } from '../monitor.js';
 import { AckedWrites } from './acked-writes.js';
 import { CommittedOnQuorum } from './committed-on-quorum.js';
+import { CommittedSurvives } from './committed-survives.js';
 import { ElectionSafety } from './election-safety.js';
 import type { Invariant } from './invariant.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
@@ -22,6 +23,7 @@ export function createInvariants(cluster: ClusterView): readonly Invariant[] {
     new LeaderCompleteness(cluster),
     new StateMachineSafety(cluster),
     new CommittedOnQuorum(cluster),
+    new CommittedSurvives(cluster),
     new OneVote(),
     new AckedWrites(cluster),
     new Linearizable(),
