@@ -13,8 +13,9 @@ export interface ApplyLoopParts {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Entries handed to the machine at once. */
+/** Handed to the machine at once; an entry may carry many commands, so bytes count as well. */
 const SLICE_ENTRIES = 64;
+const SLICE_BYTES = 16 * 1024;
 /** Main thread rule of the house: nothing holds it for more than about 5 ms. */
 const RUN_MS: Ms = 4;
 /** Applied entries whose rows are not yet durable. */
@@ -104,12 +105,23 @@ export class ApplyLoop {
 
   #applySlice(): void {
     const { machine, onApplied } = this.#parts;
-    const entries = this.#queue.splice(0, SLICE_ENTRIES);
+    const entries = this.#takeSlice();
     const first = entries[0]?.index;
     assert(first === this.#applied + 1, `entry ${first} does not follow ${this.#applied}`);
     const results = machine.apply(entries);
     assert(results.length === entries.length, 'one result per entry');
     this.#applied += entries.length;
     onApplied(entries, results);
+  }
+
+  #takeSlice(): Entry[] {
+    let count = 0;
+    let bytes = 0;
+    for (const entry of this.#queue) {
+      bytes += entry.data.length;
+      if (count === SLICE_ENTRIES || (count > 0 && bytes > SLICE_BYTES)) break;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
   }
 }

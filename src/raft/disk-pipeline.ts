@@ -31,6 +31,7 @@ export class DiskPipeline {
   /** Held up by an install; empty at all other times. */
   #held: (() => void)[] = [];
   #isInstalling = false;
+  #install: Promise<void> = Promise.resolve();
   #lastWriteMs: Ms = 0;
 
   constructor(hardState: HardState, parts: DiskPipelineParts) {
@@ -60,12 +61,13 @@ export class DiskPipeline {
   install(meta: SnapshotMeta): void {
     this.#inOrder(() => {
       this.#isInstalling = true;
-      this.#installAfterWrites(meta).catch(this.#parts.onFailure);
+      this.#install = this.#installAfterWrites(meta).catch(this.#parts.onFailure);
     });
   }
 
-  /** Resolves when what was written so far has ended, well or badly. */
+  /** Resolves when what was begun so far has ended, well or badly. */
   async drained(): Promise<void> {
+    await this.#install;
     await this.#last.catch(() => undefined);
   }
 

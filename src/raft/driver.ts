@@ -43,7 +43,7 @@ import {
   Reads,
   type WaitOptions,
 } from './pending.js';
-import { reconcile } from './reconcile.js';
+import { assertNoState, reconcile } from './reconcile.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
 import type { RaftStatus } from './status.js';
 import type { LogStore, RaftTiming, ReplicatedMachine, Role, StoredState } from './types.js';
@@ -139,6 +139,8 @@ export class RaftDriver {
     const { logStore, machine, rpc } = this.#parts;
     const loaded = await logStore.load();
     const isEmpty = loaded.hardState.term === 0 && loaded.entries.length === 0;
+    const stored = isEmpty ? undefined : await reconcile(loaded, logStore, machine);
+    if (isEmpty) assertNoState(machine);
     await this.#firstBoot.open(isEmpty);
     rpc.handle(READ_INDEX, (_args, _body, context) => this.#onReadIndex(context));
     rpc.handleNotice(RAFT_NOTICE, (args, body, peer) => this.#onNotice(args, body, peer));
@@ -151,8 +153,8 @@ export class RaftDriver {
     });
     const { self, coordinators } = this.#options;
     rpc.keepConnected(coordinators.filter((name) => name !== self));
-    if (!isEmpty) {
-      this.#run(await reconcile(loaded, logStore, machine));
+    if (stored !== undefined) {
+      this.#run(stored);
       return;
     }
     this.#phase = 'waiting';
@@ -246,8 +248,8 @@ export class RaftDriver {
     await this.#firstBoot.waitUntilFounder(this.#stop.signal);
     const { snapshot, hardState, entry } = foundingOf(this.#options.coordinators);
     await Promise.all([logStore.reset(snapshot, hardState), logStore.write({ append: [entry] })]);
+    await this.#firstBoot.markFounded();
     if (this.#stop.signal.aborted) return;
-    this.#firstBoot.markFounded();
     log.info('raft.founded', { voters: snapshot.conf.voters.join(',') });
     const stored = { hardState, snapshot, entries: [entry], applied: machine.appliedIndex };
     assert(stored.applied === 0, 'a state machine without a log');

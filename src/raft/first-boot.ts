@@ -11,7 +11,8 @@
  *   was founded with this node as it is now, which has promised nothing since, or
  * - when an operator forces it.
  *
- * Else it waits, neither votes nor campaigns, and says so. All founders write the same log: one
+ * Else it waits, neither votes nor campaigns, and says so. A boot file that remembers a log which is
+ * not there any more is a wiped node's too: it gets a new incarnation. All founders write the same log: one
  * bootstrap entry, index 1, term 1, that names the voters.
  */
 import {
@@ -49,13 +50,22 @@ export interface Founding {
   readonly entry: Entry;
 }
 
+type Incarnations = Readonly<Record<string, string>>;
+
 interface BootFile {
   readonly incarnation: string;
   /** Incarnations of the others when this node founded the cluster. */
-  readonly founders: Readonly<Record<string, string>>;
+  readonly founders: Incarnations;
+  /** This node has had a log: if that is empty now, it was wiped. */
+  readonly isMember: boolean;
 }
 
-type Greeting = { readonly isEmpty: boolean; readonly incarnation: string; readonly known: string };
+interface Greeting {
+  readonly isEmpty: boolean;
+  readonly incarnation: string;
+  /** Whom it founded the cluster with. */
+  readonly founders: Incarnations;
+}
 
 const HELLO = 'raft.hello';
 const HELLO_TIMEOUT_MS: Ms = 500;
@@ -83,7 +93,7 @@ export function foundingOf(coordinators: readonly NodeId[]): Founding {
 export class FirstBoot {
   readonly #options: FirstBootOptions;
   readonly #parts: FirstBootParts;
-  #file: BootFile = { incarnation: '', founders: {} };
+  #file: BootFile = { incarnation: '', founders: {}, isMember: false };
   #isEmpty = true;
 
   constructor(options: FirstBootOptions, parts: FirstBootParts) {
@@ -96,10 +106,10 @@ export class FirstBoot {
     this.#isEmpty = isEmpty;
     const { rpc } = this.#parts;
     this.#file = await this.#readFile();
-    rpc.handle(HELLO, ([name]) => {
-      const known = typeof name === 'string' ? (this.#file.founders[name] ?? '') : '';
-      return { value: [this.#isEmpty, this.#file.incarnation, known] };
-    });
+    if (!isEmpty) await this.markFounded();
+    rpc.handle(HELLO, () => ({
+      value: [this.#isEmpty, this.#file.incarnation, { ...this.#file.founders }],
+    }));
   }
 
   /** Resolves when this node may found the cluster; rejects only with the signal. */
@@ -121,8 +131,9 @@ export class FirstBoot {
   }
 
   /** The log has been written: from now on this node is a member. */
-  markFounded(): void {
+  async markFounded(): Promise<void> {
     this.#isEmpty = false;
+    if (!this.#file.isMember) await this.#writeFile({ ...this.#file, isMember: true });
   }
 
   #isForced(others: readonly NodeId[]): boolean {
@@ -135,25 +146,29 @@ export class FirstBoot {
     others: readonly NodeId[],
     greetings: readonly (Greeting | undefined)[],
   ): Promise<boolean> {
+    const { self } = this.#options;
     const { incarnation } = this.#file;
-    if (greetings.some((greeting) => greeting?.isEmpty === false)) {
-      return greetings.some(
-        (greeting) => greeting?.isEmpty === false && greeting.known === incarnation,
-      );
-    }
+    const isFounded = greetings.some((greeting) => greeting?.isEmpty === false);
     const founders: Record<string, string> = {};
     for (const [at, name] of others.entries()) {
       const greeting = greetings[at];
-      if (greeting === undefined) return false;
-      founders[name] = greeting.incarnation;
+      if (greeting === undefined && !isFounded) return false;
+      if (greeting?.isEmpty === false && greeting.founders[self] === incarnation) {
+        // Its list, not what we see now: another one may have been wiped since.
+        const list = { ...greeting.founders, [name]: greeting.incarnation };
+        await this.#writeFile({ incarnation, founders: list, isMember: false });
+        return true;
+      }
+      if (greeting !== undefined) founders[name] = greeting.incarnation;
     }
-    await this.#writeFile({ incarnation, founders });
+    if (isFounded) return false;
+    await this.#writeFile({ incarnation, founders, isMember: false });
     return true;
   }
 
   async #hello(name: NodeId, signal: AbortSignal): Promise<Greeting | undefined> {
     try {
-      const { value } = await this.#parts.rpc.call(name, HELLO, [this.#options.self], {
+      const { value } = await this.#parts.rpc.call(name, HELLO, [], {
         timeoutMs: HELLO_TIMEOUT_MS,
         signal,
       });
@@ -169,11 +184,13 @@ export class FirstBoot {
     const { bootFile } = this.#options;
     if ((await disk.stat(bootFile)) !== undefined) {
       const bytes = await disk.readFile(bootFile, BOOT_FILE_BYTES_MAX);
-      return parseBootFile(bootFile, Buffer.from(bytes).toString('utf8'));
+      const file = parseBootFile(bootFile, Buffer.from(bytes).toString('utf8'));
+      // A member without a log has lost it: from now on it is somebody whom nobody knows.
+      if (!(this.#isEmpty && file.isMember)) return file;
     }
     const words = [rng.nextU32(), rng.nextU32(), rng.nextU32(), rng.nextU32()];
     const incarnation = words.map((word) => word.toString(16).padStart(8, '0')).join('');
-    const file = { incarnation, founders: {} };
+    const file = { incarnation, founders: {}, isMember: false };
     await this.#writeFile(file);
     return file;
   }
@@ -187,16 +204,21 @@ export class FirstBoot {
 
 function parseGreeting(value: Wire): Greeting | undefined {
   if (!Array.isArray(value)) return undefined;
-  const [isEmpty, incarnation, known] = value as unknown[];
+  const [isEmpty, incarnation, founders] = value as unknown[];
   if (typeof isEmpty !== 'boolean' || typeof incarnation !== 'string') return undefined;
-  return typeof known === 'string' ? { isEmpty, incarnation, known } : undefined;
+  return isIncarnations(founders) ? { isEmpty, incarnation, founders } : undefined;
+}
+
+function isIncarnations(value: unknown): value is Incarnations {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.values(value).every((incarnation) => typeof incarnation === 'string');
 }
 
 function parseBootFile(path: string, text: string): BootFile {
   try {
-    const { incarnation, founders } = JSON.parse(text) as BootFile;
-    if (typeof incarnation === 'string' && typeof founders === 'object') {
-      return { incarnation, founders };
+    const { incarnation, founders, isMember } = JSON.parse(text) as Partial<BootFile>;
+    if (typeof incarnation === 'string' && isIncarnations(founders)) {
+      return { incarnation, founders, isMember: isMember === true };
     }
   } catch {
     // Falls through to the refusal.

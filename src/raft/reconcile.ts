@@ -26,15 +26,24 @@ export async function reconcile(
     }
   }
   if (applied < snapshot.index || applied > lastIndex) {
-    throw new IdunnoError(
-      'CORRUPT',
-      `the state machine has applied ${applied}, but the log has ${snapshot.index + 1} to ` +
-        `${lastIndex}: one of the two folders was lost or replaced. Move both away, so that the ` +
-        'node starts empty and is sent the state by the others',
-      { applied, first: snapshot.index + 1, last: lastIndex },
-    );
+    throw apart(applied, `has ${snapshot.index + 1} to ${lastIndex}`);
   }
   return { ...loaded, applied };
+}
+
+/** Beside an empty log there can only be an empty state. Throws CORRUPT. */
+export function assertNoState(machine: ReplicatedMachine): void {
+  if (machine.appliedIndex > 0) throw apart(machine.appliedIndex, 'is empty');
+}
+
+function apart(applied: LogIndex, log: string): IdunnoError {
+  return new IdunnoError(
+    'CORRUPT',
+    `the state machine has applied ${applied}, but the log ${log}: one of the two folders was ` +
+      'lost or replaced. Move both away, so that the node starts empty and is sent the state by ' +
+      'the others',
+    { applied },
+  );
 }
 
 function termAt({ snapshot, entries }: Loaded, index: LogIndex): Term | undefined {

@@ -26,8 +26,8 @@ export type Outcome =
   | { readonly ok: false; readonly error: IdunnoError };
 
 const COMMAND_VERSION = 1;
-/** Commands in one entry. */
-export const ENTRY_COMMANDS_MAX = 256;
+/** Commands in one entry: it is applied in one go, so this bounds how long that takes. */
+export const ENTRY_COMMANDS_MAX = 128;
 /** Bytes of one command: rows and arguments are metadata; larger things belong into SDFS. */
 export const COMMAND_BYTES_MAX = 1024 * 1024;
 const NAME_CHARS_MAX = 64;

@@ -165,6 +165,6 @@ export class LeaderSeeker {
     const baseMs = typeof wanted === 'number' ? Math.min(wanted, PAUSE_MS_MAX) : fromMs;
     const pauseMs = baseMs + rng.float() * (toMs - fromMs);
     search.newRound();
-    await search.sleep(pauseMs);
+    await search.pause(pauseMs);
   }
 }

@@ -144,16 +144,32 @@ export class Search<T> {
   /** Ends early when something happens. Throws when the search is over. */
   async sleep(ms: Ms): Promise<void> {
     if (this.#ended.length > 0) return;
-    if (this.#over === undefined) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#clock.setTimer(ms, resolve);
-        this.#wake = () => {
-          timer.cancel();
-          resolve();
-        };
-      });
-    }
+    if (this.#over === undefined) await this.#waitForNews(ms);
     if (this.#over !== undefined && this.#ended.length === 0) throw this.#over.reason;
+  }
+
+  /**
+   * Between two rounds: ends early for an answer or a new leader only. Other attempts that fail at
+   * once, as those to this very node do, would else keep each other from ever pausing.
+   */
+  async pause(ms: Ms): Promise<void> {
+    const untilMs = this.#clock.now() + ms;
+    while (!this.#ended.some(({ kind }) => kind === 'value' || kind === 'learned')) {
+      const leftMs = untilMs - this.#clock.now();
+      if (leftMs <= 0) return;
+      if (this.#over !== undefined) throw this.#over.reason;
+      await this.#waitForNews(leftMs);
+    }
+  }
+
+  async #waitForNews(ms: Ms): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.setTimer(ms, resolve);
+      this.#wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   /** Nobody waits for the other attempts any more. */

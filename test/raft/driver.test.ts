@@ -87,6 +87,45 @@ t.test('a slow founder joins as itself, since the others noted its incarnation',
   await world.stopAll();
 });
 
+t.test('a founder that came late vouches for one that comes later still', async (t) => {
+  const world = new DriverWorld('vouch');
+  const mute = new Set(['n2', 'n3']);
+  world.hub.callFilter = (from, _to, method) => !mute.has(from) || method !== 'raft.hello';
+  await world.startAll();
+  await world.clock.advanceSettled(1_000);
+  t.equal(world.node('n1').driver.status().phase, 'running');
+  mute.delete('n2');
+  await world.leader();
+  await world.node('n1').kill();
+  mute.delete('n3');
+  await world.commit(await world.leader(), 'a');
+  await world.converge();
+  t.same(world.node('n3').machine.texts, ['a']);
+  await world.stopAll();
+});
+
+t.test('a node that lost its log but not its boot file counts as wiped', async (t) => {
+  const world = new DriverWorld('half wiped');
+  await world.startAll();
+  const leader = await world.leader();
+  await world.commit(leader, 'a');
+  const [victim] = world.followers(leader);
+  if (victim === undefined) throw new Error('a follower');
+  await world.converge();
+  await victim.kill();
+  victim.databases.wipe();
+  await victim.disk.remove('/raft/watermark');
+  await t.rejects(victim.start(), { code: 'CORRUPT' }, 'its state is still there');
+  await victim.kill();
+  victim.databases.wipe();
+  await victim.disk.remove('/raft/watermark');
+  victim.kept = { commands: [], index: 0, term: 0, installed: undefined };
+  await victim.start();
+  await world.clock.advanceSettled(3_000);
+  t.equal(victim.driver.status().phase, 'waiting');
+  await world.stopAll();
+});
+
 t.test('when the leader is killed', async (t) => {
   t.test('another takes over fast and nothing acknowledged is lost', async (t) => {
     const world = new DriverWorld('kill');
