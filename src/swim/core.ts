@@ -14,12 +14,13 @@
  */
 import { assertNever, type Ms, type NodeId, type Rng } from '../base/index.js';
 import { Claims, type ClaimSource } from './claims.js';
-import { FAREWELL_DIRECT_MAX, GOSSIP_FANOUT, REMEMBERED_MAX } from './config.js';
+import { FAREWELL_DIRECT_MAX, GOSSIP_FANOUT } from './config.js';
 import { SwimContext } from './context.js';
 import type { EvidenceLine } from './evidence.js';
 import { Healer } from './heal.js';
 import { type MemberEntry, memberOf } from './members.js';
-import type { Message, Origin, Packet, StreamPeer } from './messages.js';
+import type { MemberRecord, Message, Origin, Packet } from './messages.js';
+import { Neighbourhood } from './neighbourhood.js';
 import { Prober } from './probe.js';
 import type { Effect, Input, SwimOptions, Task } from './protocol.js';
 import { ringNeighbours } from './ring.js';
@@ -37,19 +38,15 @@ export class SwimCore {
   readonly #prober: Prober;
   readonly #syncer: Syncer;
   readonly #healer: Healer;
+  readonly #neighbourhood: Neighbourhood;
   #startedMs: Ms = 0;
   #hasSynced = false;
   #isLookingForContact = true;
-  #seenVersion = 0;
-  #neighbours: readonly NodeId[] = [];
-  #linksKey = '';
-  #rememberedKey = '';
-  #isRememberArmed = false;
   #shownScore = 0;
 
   constructor(options: SwimOptions, rng: Rng) {
     this.#context = new SwimContext(options, rng);
-    const tell = this.#tell.bind(this);
+    const tell = (entry: MemberEntry, claim: MemberRecord) => this.#prober.tell(entry, claim);
     this.#ladder = new Ladder(this.#context, {
       tell,
       onSuspected: (entry) => this.#onSuspected(entry),
@@ -68,6 +65,9 @@ export class SwimCore {
     });
     this.#healer = new Healer(this.#context, options.introducers, (introducer) =>
       this.#prober.greet(introducer),
+    );
+    this.#neighbourhood = new Neighbourhood(this.#context, (entry) =>
+      this.#prober.probe(entry, 'new neighbour'),
     );
   }
 
@@ -174,7 +174,7 @@ export class SwimCore {
         this.#healer.onDue();
         break;
       case 'remember':
-        this.#onRemember();
+        this.#neighbourhood.remember();
         break;
       case 'farewell':
         this.#context.emit({ kind: 'left' });
@@ -296,7 +296,7 @@ export class SwimCore {
       const entry = table.get(name);
       if (entry !== undefined) this.#context.sendTo(entry, { type: 'gossip' }, [record]);
     }
-    for (const to of this.#links()) {
+    for (const to of this.#neighbourhood.links()) {
       const packet = this.#context.packet({ type: 'gossip' }, [record]);
       this.#context.emit({ kind: 'stream', to, dial: false, packet });
     }
@@ -332,11 +332,6 @@ export class SwimCore {
     this.#context.emit({ kind: 'joined' });
   }
 
-  /** Sends what is said about a member to the member, which refutes it if it lives. */
-  #tell(...[entry, claim]: Parameters<Prober['tell']>): void {
-    this.#prober.tell(entry, claim);
-  }
-
   /** Somebody else suspects a ring neighbour of ours: look for ourselves, at once. */
   #onSuspected(entry: MemberEntry): void {
     const { table, self } = this.#context;
@@ -344,58 +339,13 @@ export class SwimCore {
     this.#prober.probe(entry, 'second opinion');
   }
 
-  /** After every change of the list: adopt new neighbours, keep links, remember members. */
+  /** After every input and task: tell of the health, and follow the list. */
   #followChanges(): void {
-    const { table, self, health, agenda, now, timing } = this.#context;
+    const { health } = this.#context;
     if (health.score !== this.#shownScore) {
       this.#shownScore = health.score;
       this.#context.emit({ kind: 'health', score: health.score });
     }
-    if (table.version === this.#seenVersion) return;
-    this.#seenVersion = table.version;
-    const before = this.#neighbours;
-    this.#neighbours = ringNeighbours(table.active, self.name);
-    for (const name of this.#neighbours) {
-      const entry = table.get(name);
-      if (entry !== undefined && !before.includes(name)) this.#prober.probe(entry, 'new neighbour');
-    }
-    this.#followLinks();
-    this.#context.armGossip();
-    if (this.#isRememberArmed) return;
-    this.#isRememberArmed = true;
-    agenda.push(now + timing.rememberMs, { kind: 'remember' });
-  }
-
-  #links(): StreamPeer[] {
-    const peers: StreamPeer[] = [];
-    for (const name of this.#neighbours) {
-      const entry = this.#context.table.get(name);
-      if (entry === undefined || entry.streamPort === 0) continue;
-      const { epoch, host, streamPort } = entry;
-      peers.push({ name, epoch, host, streamPort });
-    }
-    return peers;
-  }
-
-  #followLinks(): void {
-    const peers = this.#links();
-    const key = peers.map((it) => `${it.name}/${it.epoch}/${it.host}/${it.streamPort}`).join(' ');
-    if (key === this.#linksKey) return;
-    this.#linksKey = key;
-    this.#context.emit({ kind: 'links', peers });
-  }
-
-  /** The last known members, for the next start. An empty list never replaces a fuller one. */
-  #onRemember(): void {
-    this.#isRememberArmed = false;
-    const { table } = this.#context;
-    const peers = table.active.slice(0, REMEMBERED_MAX).flatMap((name) => {
-      const entry = table.get(name);
-      return entry === undefined ? [] : [{ name, host: entry.host, port: entry.port }];
-    });
-    const key = peers.map((it) => `${it.name}/${it.host}/${it.port}`).join(' ');
-    if (peers.length === 0 || key === this.#rememberedKey) return;
-    this.#rememberedKey = key;
-    this.#context.emit({ kind: 'remember', peers });
+    this.#neighbourhood.follow();
   }
 }

@@ -80,20 +80,22 @@ export class Ladder {
    */
   reconsider(): void {
     const { table, self, now, timing, agenda, rumours, health } = this.#context;
+    const own: MemberEntry[] = [];
     for (const entry of table.all()) {
-      const isOwnVerdict = entry.state === 'suspicious' || entry.state === 'failed';
-      if (!isOwnVerdict || entry.accuser !== self.name) continue;
+      const isVerdict = entry.state === 'suspicious' || entry.state === 'failed';
+      if (!isVerdict || entry.accuser !== self.name) continue;
+      own.push(entry);
       rumours.remove(entry.name);
+    }
+    // Only now, with none of them left among the rumours, may packets go out.
+    for (const entry of own) {
       this.#context.note(entry.name, 'this node had heard nobody: it judges anew');
       if (entry.state === 'suspicious') {
         entry.sinceMs = now;
         entry.holdMs = timing.failAfterMs * health.stretch;
         entry.failAtMs = now + entry.holdMs;
-        agenda.push(now + timing.failAfterMs, {
-          kind: 'expire',
-          name: entry.name,
-          epoch: entry.epoch,
-        });
+        const { name, epoch } = entry;
+        agenda.push(now + timing.failAfterMs, { kind: 'expire', name, epoch });
       }
       this.#actions.tell(entry, recordOf(entry, now));
     }

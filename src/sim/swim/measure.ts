@@ -17,7 +17,7 @@ export interface CrashTimes {
 }
 
 /** How long a crash is watched: longer than the promise, so that a miss shows. */
-const WATCH_MS = 3_500;
+const WATCH_MS = 3_200;
 
 /**
  * Crashes `victims` neighbours of the ring at once, at a random moment, and watches all lists; then,
