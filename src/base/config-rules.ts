@@ -2,7 +2,6 @@
  * What the keys of a config file must fulfil together. Each rule returns all its findings; none
  * stops the others, so that one run shows every mistake.
  */
-import { isIPv4 } from 'node:net';
 import type { ClusterConfig } from './config-types.js';
 import type { ConfigFile, NodeEntry } from './config-schema.js';
 import { nearest } from './did-you-mean.js';
@@ -59,7 +58,7 @@ function checkCoordinators(file: ConfigFile): Finding[] {
 
 /** True for an address that never leaves the machine. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function checkHost(node: NodeEntry, index: number): Finding[] {

@@ -133,8 +133,9 @@ export class MemoryDisk implements Disk {
     const copy = bytes.slice();
     await this.#delay('write', bytes.length);
     this.#refuseWrites('write', path);
+    // Both the old and the new file are there until the rename.
+    if (this.#usedBytes() + copy.length > this.#capacity) this.#throwFull(path);
     writeInto(inode, 0, copy);
-    this.#refuseFull(path);
     inode.durable = copy;
     folder.current.set(basename(path), inode);
     folder.durable.set(basename(path), inode);
@@ -277,10 +278,6 @@ export class MemoryDisk implements Disk {
       for (const inode of current.values()) used += inode.length;
     }
     return used;
-  }
-
-  #refuseFull(path: string): void {
-    if (this.#usedBytes() > this.#capacity) this.#throwFull(path);
   }
 
   #throwFull(path: string): never {

@@ -4,8 +4,10 @@
  * it) and the oldest go when there are too many. Writing never blocks the loop: lines wait in
  * memory, and beyond a bound they are dropped and counted; a full disk costs lines, not the node.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, open, openSync, write } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { diskError } from './disk-errors.js';
 import { KIB, MIB } from './limits.js';
@@ -40,6 +42,10 @@ const LINE_BYTES_MAX = 64 * KIB;
 
 export const LOG_FILE = 'node.log';
 
+const writeAsync: (fd: number, bytes: Buffer, from: number) => Promise<{ bytesWritten: number }> =
+  promisify(write);
+const openAsync: (path: string, flags: string) => Promise<number> = promisify(open);
+
 /** Throws DISK_ERROR where the folder cannot be used. */
 export function createLogger(options: RealLoggerOptions): RealLogger {
   const segments = new Segments(options);
@@ -65,86 +71,111 @@ export function createLogger(options: RealLoggerOptions): RealLogger {
   };
 }
 
-/** Where pino writes: counts bytes and turns over to the next segment. */
+/**
+ * Where pino writes: appends to the segment, and turns over to the next when the line to come would
+ * not fit. One write at a time, of all lines that wait.
+ */
 class Segments {
   readonly #folder: string;
+  readonly #file: string;
   readonly #segmentBytes: number;
   readonly #segmentsKept: number;
-  readonly #stream: ReturnType<typeof pino.destination>;
+  #handle: number;
+  /** Of the segment being written. */
   #bytes: number;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
   #isClosed = false;
-  #isRotating = false;
+  #writing: Promise<void> | undefined;
   dropped = 0;
 
   constructor(options: RealLoggerOptions) {
     this.#folder = options.folder;
+    this.#file = join(options.folder, LOG_FILE);
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#segmentsKept = options.segmentsKept ?? SEGMENTS_KEPT;
-    const file = join(options.folder, LOG_FILE);
     try {
       mkdirSync(options.folder, { recursive: true });
-      this.#bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-      this.#stream = pino.destination({ dest: file, sync: false, maxLength: WAITING_BYTES_MAX });
+      this.#handle = openSync(this.#file, 'a');
+      this.#bytes = fstatSync(this.#handle).size;
     } catch (error) {
-      throw diskError(error, `write the log ${file}`, file);
+      throw diskError(error, `write the log ${this.#file}`, this.#file);
     }
-    this.#stream.on('drop', () => {
-      this.dropped++;
-    });
-    // A disk that refuses lines must not end the node: the lines are counted as lost.
-    this.#stream.on('error', () => {
-      this.dropped++;
-    });
-    this.#stream.on('ready', () => {
-      this.#isRotating = false;
-    });
   }
 
-  write(line: string): void {
-    if (this.#isClosed) return;
-    const bytes = Buffer.byteLength(line);
-    if (bytes > LINE_BYTES_MAX) {
+  write(text: string): void {
+    const line = Buffer.from(text);
+    const isTooMuch = this.#waitingBytes + line.length > WAITING_BYTES_MAX;
+    if (this.#isClosed || isTooMuch || line.length > LINE_BYTES_MAX) {
       this.dropped++;
       return;
     }
-    if (this.#bytes + bytes > this.#segmentBytes && !this.#isRotating) this.#rotate();
-    this.#bytes += bytes;
-    this.#stream.write(line);
+    this.#waiting.push(line);
+    this.#waitingBytes += line.length;
+    this.#writing ??= this.#drain();
   }
 
-  close(): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
-    return new Promise((resolve) => {
-      this.#stream.once('close', () => resolve());
-      this.#stream.end();
-    });
+    await this.#writing;
+    closeSync(this.#handle);
   }
 
-  /** Some lines that wait land in the new segment; none is lost, none moves. */
-  #rotate(): void {
-    try {
-      const numbers = this.#numbers();
-      const next = (numbers.at(-1) ?? 0) + 1;
-      const file = join(this.#folder, LOG_FILE);
-      renameSync(file, `${file}.${next}`);
-      for (const old of [...numbers, next].slice(0, -this.#segmentsKept)) {
-        rmSync(`${file}.${old}`, { force: true });
+  async #drain(): Promise<void> {
+    // Lines of one turn of the event loop are written together.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const lines = this.#takeFitting();
+      try {
+        if (lines.length === 0) await this.#turnOver();
+        else await this.#append(Buffer.concat(lines));
+      } catch {
+        // A disk that refuses lines must not end the node. Without a next segment the old one grows.
+        this.dropped += lines.length;
+        if (lines.length === 0) this.#bytes = 0;
       }
-      this.#isRotating = true;
-      this.#stream.reopen(file);
-    } catch {
-      // Writing goes on in the segment that there is; the next try comes after as many bytes.
-      this.dropped++;
     }
-    this.#bytes = 0;
+    this.#writing = undefined;
   }
 
-  #numbers(): number[] {
-    return readdirSync(this.#folder)
+  /** The lines that still go into this segment; one always fits into an empty one. */
+  #takeFitting(): Buffer[] {
+    let count = 0;
+    let bytes = 0;
+    for (const line of this.#waiting) {
+      const total = this.#bytes + bytes + line.length;
+      if (total > this.#segmentBytes && total > line.length) break;
+      bytes += line.length;
+      count++;
+    }
+    this.#waitingBytes -= bytes;
+    this.#bytes += bytes;
+    return this.#waiting.splice(0, count);
+  }
+
+  async #append(bytes: Buffer): Promise<void> {
+    let written = 0;
+    while (written < bytes.length) {
+      written += (await writeAsync(this.#handle, bytes, written)).bytesWritten;
+    }
+  }
+
+  async #turnOver(): Promise<void> {
+    const names = await readdir(this.#folder);
+    const numbers = names
       .filter((name) => name.startsWith(`${LOG_FILE}.`))
       .map((name) => Number(name.slice(LOG_FILE.length + 1)))
       .filter((number) => Number.isSafeInteger(number) && number > 0)
       .sort((a, b) => a - b);
+    const next = (numbers.at(-1) ?? 0) + 1;
+    await rename(this.#file, `${this.#file}.${next}`);
+    const full = this.#handle;
+    this.#handle = await openAsync(this.#file, 'a');
+    this.#bytes = 0;
+    closeSync(full);
+    for (const old of [...numbers, next].slice(0, -this.#segmentsKept)) {
+      await rm(`${this.#file}.${old}`, { force: true });
+    }
   }
 }

@@ -48,8 +48,11 @@ const VALUES: readonly Wire[] = [
 ];
 
 t.test('values come back as they were', async (t) => {
-  for (const value of VALUES) t.same(decode(encode(value)), value);
-  t.same(decode(encode(VALUES)), VALUES);
+  const short = VALUES.filter((value) => encode(value).length < 1000);
+  for (const value of short) t.same(decode(encode(value)), value);
+  t.same(decode(encode(short)), short);
+  // Long ones are compared as bytes: showing a difference in them would take seconds.
+  for (const value of VALUES) t.ok(isSame(decode(encode(value)), value));
 });
 
 t.test('bytes come back as Uint8Array, from any view', async (t) => {

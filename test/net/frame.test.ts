@@ -136,8 +136,10 @@ t.test('mutated streams give typed faults only, and hold less than a frame', asy
     for (let n = rng.int(4); n > 0; n--) stream[rng.int(stream.length)] = rng.int(256);
     const parser = new FrameParser();
     const reason = reasonOf(stream, parser);
-    if (reason !== undefined && typeof reason !== 'string')
-      return t.fail(`${i}: ${String(reason)}`);
+    if (reason !== undefined && typeof reason !== 'string') {
+      t.fail(`${i}: ${String(reason)}`);
+      return;
+    }
     if (parser.heldBytes > stream.length) {
       t.fail(`${i}: holds ${parser.heldBytes}`);
       return;
