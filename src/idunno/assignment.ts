@@ -37,9 +37,14 @@ export function wantedModels(
     want(model.name, model.deploying, false);
     want(model.name, model.serving, false);
   }
-  const order = (a: WantedModel, b: WantedModel) =>
-    Number(b.isBusy) - Number(a.isBusy) || (a.name < b.name ? -1 : 1) || a.revision - b.revision;
-  return [...wanted.values()].sort(order);
+  return [...wanted.values()].sort(compareWanted);
+}
+
+/** Busy ones first, then by name and revision. */
+function compareWanted(a: WantedModel, b: WantedModel): number {
+  if (a.isBusy !== b.isBusy) return a.isBusy ? -1 : 1;
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.revision - b.revision;
 }
 
 /** By modelKey, the workers that should have it. `has`: is it there already? */

@@ -23,7 +23,10 @@ export interface CommandWorld {
   addModel(name: string, nodes: readonly string[]): number;
   addJob(spec?: Readonly<Record<string, Wire>>): number;
   /** One report through the work command. */
-  work(report: Partial<Report> & { readonly node: string }): Decision;
+  work(
+    report: Partial<Report> & { readonly node: string },
+    hedges?: readonly (readonly [job: number, from: number])[],
+  ): Decision;
 }
 
 export function createCommandWorld(): CommandWorld {
@@ -58,10 +61,10 @@ export function createCommandWorld(): CommandWorld {
       };
       return store.apply('idunno.job.create', [whole]) as number;
     },
-    work(report) {
+    work(report, hedges = []) {
       nowMs = Math.max(nowMs + 1, store.nowMs + 1);
       const wire = writeReport({ ...EMPTY_REPORT, ...report });
-      const decisions = store.apply('idunno.work', [[wire], []], { nowMs }) as readonly Wire[];
+      const decisions = store.apply('idunno.work', [[wire], hedges], { nowMs }) as readonly Wire[];
       return readDecision(decisions[0]);
     },
   };
