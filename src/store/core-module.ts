@@ -44,7 +44,11 @@ const NODE_NAME_BYTES_MAX = 64;
 const FLAP_MEMORY_MS = 10 * 60 * 1000;
 const NODE_STATUSES: readonly NodeStatus[] = ['up', 'down', 'left', 'draining'];
 
-/** `settings.put` [key, value, expectedIndex?] → {index}. 0 expects that there is none. */
+/**
+ * `settings.put` [key, value, expectedIndex?] → {index}. 0 expects that there is none. The row's
+ * revision counts the puts that took effect since the key was created: a retry that took effect
+ * twice would show.
+ */
 const putSetting: Command = (tx, args, context) => {
   const key = parseText(args[0], 'the key of a setting', SETTING_KEY_BYTES_MAX);
   const value = args[1];
@@ -52,7 +56,8 @@ const putSetting: Command = (tx, args, context) => {
     throw badArgument(`the value of ${key} is not a text of at most ${SETTING_VALUE_BYTES_MAX} B`);
   }
   assertExpected(tx, key, args[2]);
-  tx.put(SETTINGS, [key], { value, index: context.index, timeMs: context.nowMs });
+  const revision = (tx.get(SETTINGS, [key])?.revision ?? 0) + 1;
+  tx.put(SETTINGS, [key], { value, revision, index: context.index, timeMs: context.nowMs });
   return { index: context.index };
 };
 
@@ -77,14 +82,14 @@ function assertExpected(tx: Tx, key: string, expected: Wire | undefined): void {
   );
 }
 
-/** `settings.get` [key] → {key, value, index, timeMs} or null. */
+/** `settings.get` [key] → {key, value, revision, index, timeMs} or null. */
 const getSetting: Query = (view, args) => {
   const key = parseText(args[0], 'the key of a setting', SETTING_KEY_BYTES_MAX);
   const row = view.get(SETTINGS, [key]);
   return row === undefined ? null : { key, ...row };
 };
 
-/** `settings.list` [{prefix?, after?, limit?}] → [{key, value, index, timeMs}], in key order. */
+/** `settings.list` [{prefix?, after?, limit?}] → [{key, value, revision, index, timeMs}], in key order. */
 const listSettings: Query = async (view, args) => {
   const options = parseObject(args[0] ?? {}, 'the options of settings.list');
   const prefix = typeof options['prefix'] === 'string' ? options['prefix'] : '';
