@@ -11,8 +11,9 @@
  * Sessions are evicted by the log index of their last request, least first, so all replicas evict
  * the same one; an evicted session's requests are never executed.
  *
- * Everything here is a function of the log. Sessions live in memory and their rows are written
- * once per apply group; outcomes are rows of their own.
+ * Everything here is a function of the log. Sessions live in memory; their rows, with the small
+ * outcomes in them, are written once per apply group: a command then costs the disk its own rows
+ * and little more. Large outcomes have rows of their own.
  */
 import { assert, IdunnoError, type LogIndex } from '../base/index.js';
 import { decode, encode } from '../net/index.js';
@@ -23,12 +24,14 @@ import type { Layers } from './layers.js';
 import { defineTable } from './table.js';
 import type { RowStore } from './tx.js';
 
-/** [lastIndex, ackedBelow] by [session]. */
-export const SESSIONS = defineTable<readonly [number, number]>({
+/** [lastIndex, ackedBelow, [seq, outcome or null, seq, outcome or null, …]] by [session]. */
+type SessionRow = readonly [number, number, readonly (number | Uint8Array | null)[]];
+
+export const SESSIONS = defineTable<SessionRow>({
   bucket: STORE_BUCKETS.sessions,
   name: 'sessions',
 });
-/** Outcome by [session, seq]. */
+/** Outcomes too large for the session's row, by [session, seq]. */
 export const OUTCOMES = defineTable<readonly unknown[]>({
   bucket: STORE_BUCKETS.outcomes,
   name: 'outcomes',
@@ -36,15 +39,17 @@ export const OUTCOMES = defineTable<readonly unknown[]>({
 
 export const SESSION_COUNT_MAX = 10_000;
 /** How far a request may be ahead of the oldest one whose answer the client lacks. */
-export const SESSION_WINDOW = 1024;
+export const SESSION_WINDOW = 512;
+/** Encoded outcomes up to this ride in the session's row. */
+const INLINE_OUTCOME_BYTES = 64;
 /** Results ride in the log's memory and in rows: larger ones are queried, not returned. */
 export const OUTCOME_BYTES_MAX = 64 * 1024;
 
 interface Session {
   lastIndex: LogIndex;
   ackedBelow: number;
-  /** Sequence numbers whose outcome is remembered. */
-  readonly remembered: Set<number>;
+  /** Encoded outcomes by seq; null where it has a row of its own. */
+  readonly outcomes: Map<number, Uint8Array | null>;
   highest: number;
 }
 
@@ -75,20 +80,10 @@ export class Sessions {
     const found: [LogIndex, Session][] = [];
     const from = encodeKey(SESSIONS.bucket, []);
     for await (const [key, bytes] of rows.scan({ from, to: afterPrefix(from) })) {
-      const [lastIndex, ackedBelow] = decode(bytes) as [number, number];
-      const id = decodeKey(key).parts[0] as number;
-      found.push([id, { lastIndex, ackedBelow, remembered: new Set(), highest: 0 }]);
+      found.push([decodeKey(key).parts[0] as number, sessionOf(bytes)]);
     }
     found.sort(([a, x], [b, y]) => x.lastIndex - y.lastIndex || a - b);
     for (const [id, session] of found) sessions.#byId.set(id, session);
-    const outcomes = encodeKey(OUTCOMES.bucket, []);
-    for await (const [key] of rows.scan({ from: outcomes, to: afterPrefix(outcomes) })) {
-      const [id, seq] = decodeKey(key).parts as [number, number];
-      const session = sessions.#byId.get(id);
-      assert(session !== undefined, `an outcome of session ${id}, which is not registered`);
-      session.remembered.add(seq);
-      session.highest = Math.max(session.highest, seq);
-    }
     return sessions;
   }
 
@@ -96,7 +91,7 @@ export class Sessions {
   register(index: LogIndex): LogIndex {
     assert(!this.#byId.has(index), `session ${index} is registered twice`);
     while (this.#byId.size >= this.#countMax) this.#evictOldest();
-    this.#byId.set(index, { lastIndex: index, ackedBelow: 0, remembered: new Set(), highest: 0 });
+    this.#byId.set(index, { lastIndex: index, ackedBelow: 0, outcomes: new Map(), highest: 0 });
     this.#dirty.add(index);
     return index;
   }
@@ -115,8 +110,9 @@ export class Sessions {
       throw new IdunnoError('BAD_ARGUMENT', `request ${seq} of session ${id} acks ${ackedBelow}`);
     }
     this.#touch(id, session, index);
-    if (session.remembered.has(seq)) {
-      const bytes = this.#rows.get(encodeKey(OUTCOMES.bucket, [id, seq]));
+    const known = session.outcomes.get(seq);
+    if (known !== undefined) {
+      const bytes = known ?? this.#rows.get(encodeKey(OUTCOMES.bucket, [id, seq]));
       assert(bytes !== undefined, `outcome ${seq} of session ${id} is remembered but not stored`);
       return { kind: 'answered', outcome: decodeOutcome(bytes) };
     }
@@ -134,9 +130,10 @@ export class Sessions {
   /** Remembers the encoded outcome of an executed request. */
   record(id: LogIndex, seq: number, outcome: Uint8Array): void {
     const session = this.#byId.get(id);
-    assert(session !== undefined && !session.remembered.has(seq), `outcome ${seq} of ${id}`);
-    this.#rows.set(encodeKey(OUTCOMES.bucket, [id, seq]), outcome);
-    session.remembered.add(seq);
+    assert(session !== undefined && !session.outcomes.has(seq), `outcome ${seq} of ${id}`);
+    const isSmall = outcome.length <= INLINE_OUTCOME_BYTES;
+    if (!isSmall) this.#rows.set(encodeKey(OUTCOMES.bucket, [id, seq]), outcome);
+    session.outcomes.set(seq, isSmall ? outcome : null);
     if (seq <= session.highest) return;
     session.highest = seq;
     this.#forgetBelow(id, session, seq - SESSION_WINDOW + 1);
@@ -147,8 +144,9 @@ export class Sessions {
     for (const id of this.#dirty) {
       const session = this.#byId.get(id);
       if (session === undefined) continue;
-      const row = encode([session.lastIndex, session.ackedBelow]);
-      this.#rows.set(encodeKey(SESSIONS.bucket, [id]), row);
+      const { lastIndex, ackedBelow, outcomes } = session;
+      const row: SessionRow = [lastIndex, ackedBelow, [...outcomes].flat()];
+      this.#rows.set(encodeKey(SESSIONS.bucket, [id]), encode(row));
     }
     this.#dirty.clear();
   }
@@ -164,10 +162,10 @@ export class Sessions {
   #forgetBelow(id: LogIndex, session: Session, seq: number): void {
     if (seq <= session.ackedBelow) return;
     session.ackedBelow = seq;
-    for (const old of session.remembered) {
+    for (const [old, inline] of session.outcomes) {
       if (old >= seq) continue;
-      session.remembered.delete(old);
-      this.#rows.set(encodeKey(OUTCOMES.bucket, [id, old]), undefined);
+      session.outcomes.delete(old);
+      if (inline === null) this.#rows.set(encodeKey(OUTCOMES.bucket, [id, old]), undefined);
     }
   }
 
@@ -181,11 +179,23 @@ export class Sessions {
       lastIndex = session.lastIndex;
     }
     assert(oldest !== undefined, 'no session to evict');
-    for (const seq of this.#byId.get(oldest)?.remembered ?? []) {
-      this.#rows.set(encodeKey(OUTCOMES.bucket, [oldest, seq]), undefined);
+    for (const [seq, inline] of this.#byId.get(oldest)?.outcomes ?? []) {
+      if (inline === null) this.#rows.set(encodeKey(OUTCOMES.bucket, [oldest, seq]), undefined);
     }
     this.#rows.set(encodeKey(SESSIONS.bucket, [oldest]), undefined);
     this.#byId.delete(oldest);
     this.#dirty.delete(oldest);
   }
+}
+
+function sessionOf(row: Uint8Array): Session {
+  const [lastIndex, ackedBelow, list] = decode(row) as unknown as SessionRow;
+  const outcomes = new Map<number, Uint8Array | null>();
+  let highest = 0;
+  for (let at = 0; at < list.length; at += 2) {
+    const seq = list[at] as number;
+    outcomes.set(seq, list[at + 1] as Uint8Array | null);
+    highest = Math.max(highest, seq);
+  }
+  return { lastIndex, ackedBelow, outcomes, highest };
 }

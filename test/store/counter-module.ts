@@ -61,6 +61,7 @@ export const counterModule: StoreModule = {
       return null;
     },
     'counter.time': (_tx, _args, { nowMs, index, term }) => [nowMs, index, term],
+    'counter.say': (_tx, [text]) => String(text),
     'counter.large': () => 'x'.repeat(100_000),
     'note.set': (tx, [name, text]) => {
       tx.put(NOTES, [String(name)], { text: String(text) });

@@ -94,7 +94,9 @@ function randomLog(seed: string, count: number): Entry[] {
 
 function randomCommand(rng: Rng): { name: string; args: (string | number)[] } {
   const key = `c${rng.int(30)}`;
-  switch (rng.int(6)) {
+  switch (rng.int(7)) {
+    case 3:
+      return { name: 'counter.say', args: ['x'.repeat(rng.int(150))] };
     case 0:
       return { name: 'counter.drop', args: [key] };
     case 1:
