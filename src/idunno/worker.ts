@@ -78,6 +78,8 @@ interface Task {
   readonly grant: Grant;
   readonly run: TaskRun;
   phase: Phase;
+  /** Its lease has ended: it is finished and reported, but not named as held any more. */
+  isDropped: boolean;
 }
 
 type News =
@@ -247,7 +249,7 @@ export class Worker {
       else models.push(news.model);
     }
     const held = [...this.#tasks.values()]
-      .filter(({ grant }) => !told.has(leaseKey(grant)))
+      .filter(({ grant, isDropped }) => !isDropped && !told.has(leaseKey(grant)))
       .map(({ grant, phase }) => ({ ...nameOf(grant), isStarted: phase !== 'ahead' }));
     const { node, epoch } = this.#options;
     const want = this.#want();
@@ -351,7 +353,7 @@ export class Worker {
     if (this.#tasks.has(key) || this.#isStopped) return;
     const { clock, sdfs } = this.#deps;
     const run = new TaskRun(grant, { clock, sdfs, inputs: this.#inputs });
-    this.#tasks.set(key, { grant, run, phase: 'ahead' });
+    this.#tasks.set(key, { grant, run, phase: 'ahead', isDropped: false });
     if (this.#isDraining) this.#giveBack();
   }
 
@@ -382,7 +384,10 @@ export class Worker {
   #onDropped(lease: LeaseName): void {
     const key = leaseKey(lease);
     const task = this.#tasks.get(key);
-    if (task?.phase !== 'ahead') return;
+    if (task === undefined) return;
+    // Named as held again, it would be answered as dropped again, at once and for ever.
+    task.isDropped = true;
+    if (task.phase !== 'ahead') return;
     task.run.cancel();
     this.#tasks.delete(key);
     this.#events.delete(key);

@@ -220,8 +220,12 @@ export class BodyPump {
         });
         continue;
       }
-      await this.#options.writable();
-      if (this.#isStopped) return;
+      // Asked again after each wait: of many streams that wake together, the first fill it up.
+      const full = this.#options.writable();
+      if (full !== undefined) {
+        await full;
+        continue;
+      }
       const length = Math.min(piece.length - at, this.#credit, STREAM_CHUNK_BYTES);
       this.#credit -= length;
       this.#options.send(piece.subarray(at, at + length), false);

@@ -110,8 +110,21 @@ export class IncomingCall implements HandlerContext, Expiring {
     return this.#reader;
   }
 
+  /** Waits its turn where much is unsent: answers must not heap up before a slow reader. */
+  async #answerInTurn(answer: Answer): Promise<void> {
+    for (let room = this.#host.room(); room !== undefined; room = this.#host.room()) {
+      await room;
+      if (this.#isOver) return;
+    }
+    this.#answer(answer);
+  }
+
   #answer(answer: Answer): void {
     if (this.#isOver) return;
+    if (this.#host.room() !== undefined) {
+      void this.#answerInTurn(answer);
+      return;
+    }
     const { value, body } = answer;
     const mode = bodyModeOf(body);
     const inline = mode === BODY_MODE.inline && body instanceof Uint8Array ? body : undefined;
@@ -148,7 +161,14 @@ export class IncomingCall implements HandlerContext, Expiring {
 
   #sendError(error: IdunnoError): void {
     if (this.#isOver) return;
-    this.#host.send(FRAME_KIND.error, [this.id, error.toWire()]);
+    try {
+      this.#host.send(FRAME_KIND.error, [this.id, error.toWire()]);
+    } catch (cause) {
+      // An error that has no form on the wire: too long, or with data that is no JSON.
+      this.#host.logger.error('rpc.handler-failed', { method: this.#method, error, cause });
+      const short = new IdunnoError(error.code, `${this.#method} failed`);
+      this.#host.send(FRAME_KIND.error, [this.id, short.toWire()]);
+    }
     this.#end(error);
   }
 

@@ -43,11 +43,14 @@ export const WINDOW_BYTES_MAX = 4 * MIB;
 /** Shared by all bodies being received on one connection: each window is at most its part. */
 export const WINDOW_BUDGET_BYTES = 64 * MIB;
 
-/** Unsent bytes above which new calls are BUSY and notices are dropped. */
+/** Unsent bytes above which new calls are BUSY, notices are dropped and answers wait. */
 export const UNSENT_BYTES_BUSY = 8 * MIB;
 
 /** Unsent bytes above which a peer counts as not reading at all. Beyond: closed. */
 export const UNSENT_BYTES_MAX = 64 * MIB;
+
+/** How long a peer may take none of what waits for it. Beyond: closed. */
+export const STALL_TIMEOUT_MS = 30_000;
 
 /** How long a doubted connection may stay without any sign of life. */
 export const PROBE_TIMEOUT_MS = 2000;

@@ -81,7 +81,7 @@ export class Link {
     this.isDialed = options.isDialed;
     this.#connection = options.connection;
     this.#parser = options.parser;
-    this.#outbox = new Outbox(options.connection);
+    this.#outbox = new Outbox(options.connection, host.clock, () => this.close('slow-reader'));
     this.#deadlines = new Deadlines(host.clock);
     this.#callHost = {
       peer: options.peer,
@@ -90,6 +90,7 @@ export class Link {
       now: () => host.clock.now(),
       send: (kind, header, body) => this.#send(kind, header, body),
       writable: () => this.#outbox.writable(),
+      room: () => (this.#isCongested ? this.#outbox.drained() : undefined),
       windowBytes: () => this.#windowBytes(),
       forget: (call) => this.#forget(call),
       doubt: () => this.doubt(),

@@ -3,7 +3,8 @@
  * write is a system call, and a busy node answers many calls per turn. Large bodies are written as
  * they are, never copied. Order is the order of `push`.
  */
-import { type Connection, KIB } from '../base/index.js';
+import { type Clock, type Connection, KIB, type Timer } from '../base/index.js';
+import { STALL_TIMEOUT_MS } from './limits.js';
 
 /** Waiting for the end of the turn would only delay so much. */
 const FLUSH_BYTES = 64 * KIB;
@@ -13,14 +14,23 @@ const COPY_BYTES_MAX = 16 * KIB;
 
 export class Outbox {
   readonly #connection: Connection;
+  readonly #clock: Clock;
+  readonly #onStall: () => void;
   #pieces: Uint8Array[] = [];
   #bytes = 0;
   #isScheduled = false;
   #isFull = false;
   #waiting: (() => void)[] = [];
 
-  constructor(connection: Connection) {
+  #stall: Timer | undefined;
+  /** Bytes given to the connection in all. */
+  #written = 0;
+
+  /** `onStall`: the peer has not taken anything for a long time, although something waits. */
+  constructor(connection: Connection, clock: Clock, onStall: () => void) {
     this.#connection = connection;
+    this.#clock = clock;
+    this.#onStall = onStall;
     connection.onDrain(() => this.#onDrain());
   }
 
@@ -41,6 +51,12 @@ export class Outbox {
   writable(): Promise<void> | undefined {
     if (!this.#isFull) return undefined;
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Resolves when everything is sent, or the connection is closed. */
+  drained(): Promise<void> {
+    this.flush();
+    return this.writable() ?? Promise.resolve();
   }
 
   flush(): void {
@@ -72,7 +88,21 @@ export class Outbox {
     const [first] = pieces;
     if (first === undefined) return;
     const whole = pieces.length === 1 ? first : Buffer.concat(pieces);
-    if (!this.#connection.write(whole)) this.#isFull = true;
+    this.#written += whole.length;
+    if (this.#connection.write(whole)) return;
+    this.#isFull = true;
+    this.#watchStall();
+  }
+
+  /** From the first full buffer until it is empty: something has to move all the time. */
+  #watchStall(): void {
+    if (this.#stall !== undefined) return;
+    const taken = this.#written - this.#connection.bufferedBytes;
+    this.#stall = this.#clock.setTimer(STALL_TIMEOUT_MS, () => {
+      this.#stall = undefined;
+      if (this.#written - this.#connection.bufferedBytes === taken) this.#onStall();
+      else this.#watchStall();
+    });
   }
 
   /** After the promises of this turn, so that the answers they bring are in. */
@@ -89,6 +119,8 @@ export class Outbox {
 
   #onDrain(): void {
     this.#isFull = false;
+    this.#stall?.cancel();
+    this.#stall = undefined;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resume of waiting) resume();

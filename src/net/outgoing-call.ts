@@ -32,7 +32,10 @@ export interface CallHost {
   now(): Ms;
   /** Throws BAD_ARGUMENT for what is too long. */
   send(kind: FrameKind, header: readonly (Wire | undefined)[], body?: Uint8Array): void;
+  /** Resolves when the connection takes more of a body; undefined: now. */
   writable(): Promise<void> | undefined;
+  /** The same for answers, which are let through until much more is unsent. */
+  room(): Promise<void> | undefined;
   /** The part of the window budget that one more body gets. */
   windowBytes(): number;
 }

@@ -104,7 +104,7 @@ export class PeerWatch {
   }
 
   async #check(): Promise<void> {
-    while (this.#state === 'checking') {
+    while (this.#state === 'checking' && !this.#isStopped) {
       try {
         await this.#host.connect();
         return;

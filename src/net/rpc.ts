@@ -220,21 +220,31 @@ class NetworkRpc implements RpcServer, LinkHost {
 
   async #linkTo(address: Address, lane: Lane, timeoutMs: Ms): Promise<Link> {
     const key = `${address.host}:${address.port}/${lane}`;
-    const known = await this.#byAddress.get(key);
-    if (known?.isOpen) return known;
-    const dialled = this.#dial(address, '', lane, timeoutMs);
+    const known = this.#byAddress.get(key) ?? this.#dialAddress(key, address, lane, timeoutMs);
+    const link = await known;
+    if (link.isOpen) return link;
+    if (this.#byAddress.get(key) === known) this.#byAddress.delete(key);
+    return this.#linkTo(address, lane, timeoutMs);
+  }
+
+  /** Known from now on, until it fails or closes. */
+  #dialAddress(key: string, address: Address, lane: Lane, timeoutMs: Ms): Promise<Link> {
+    const forget = () => {
+      if (this.#byAddress.get(key) === dialled) this.#byAddress.delete(key);
+    };
+    const dialled = this.#dial(address, '', lane, timeoutMs).then(
+      (link) => {
+        link.onClose(forget);
+        return link;
+      },
+      (error: unknown) => {
+        forget();
+        if (!isIdunnoError(error, 'CONNECTION_LOST')) throw error;
+        throw new IdunnoError('UNAVAILABLE', `${error.message}: is the node running?`, error.data);
+      },
+    );
     this.#byAddress.set(key, dialled);
-    try {
-      const link = await dialled;
-      link.onClose(() => {
-        if (this.#byAddress.get(key) === dialled) this.#byAddress.delete(key);
-      });
-      return link;
-    } catch (error) {
-      this.#byAddress.delete(key);
-      if (!isIdunnoError(error, 'CONNECTION_LOST')) throw error;
-      throw new IdunnoError('UNAVAILABLE', `${error.message}: is the node running?`, error.data);
-    }
+    return dialled;
   }
 
   async #dial(address: Address, expects: string, lane: Lane, timeoutMs: Ms): Promise<Link> {

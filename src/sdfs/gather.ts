@@ -41,6 +41,8 @@ export interface GatherParts {
   readonly signal: AbortSignal;
 }
 
+/** So many times the time after which a write gets company. */
+const VERY_LATE = 4;
 /** Between two questions to the leader while nothing else can be done. */
 const ASK_PAUSE_MS = 150;
 
@@ -99,7 +101,7 @@ export class CopyGatherer {
       if (waitedMs >= this.#options.patienceMs) throw this.#notEnough(goal);
       const seen = this.#events;
       const missing = goal - this.#have.size;
-      const streams = missing + (this.#isLate(missing, waitedMs) ? 1 : 0);
+      const streams = missing + this.#hedges(missing, waitedMs);
       this.#launch(streams);
       const isShort = this.#running.size < streams && this.#queue.length === 0;
       if (isShort && clock.now() - askedMs >= ASK_PAUSE_MS) {
@@ -146,8 +148,14 @@ export class CopyGatherer {
     return Math.max(this.#options.hedgeMs, 3 * median);
   }
 
-  #isLate(missing: number, waitedMs: number): boolean {
-    return missing === 1 && waitedMs >= this.#hedgeMs();
+  /**
+   * Writes beside those that are missing: one when the last is late, as many again when whatever
+   * is missing is very late. A frozen node must not cost more than this.
+   */
+  #hedges(missing: number, waitedMs: number): number {
+    const hedgeMs = this.#hedgeMs();
+    if (waitedMs >= VERY_LATE * hedgeMs) return missing;
+    return missing === 1 && waitedMs >= hedgeMs ? 1 : 0;
   }
 
   async #ask(): Promise<void> {

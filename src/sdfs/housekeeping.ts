@@ -20,10 +20,13 @@ export interface HousekeeperOptions {
 }
 
 const PERIOD_MS = 15_000;
-/** Request numbers are remembered for a day; looked at every ten minutes. */
-const FORGET_AFTER_MS = 24 * 3_600_000;
+/** Request numbers are remembered for an hour, longer than anyone retries. */
+const FORGET_AFTER_MS = 3_600_000;
+/** Rounds between two looks at them: ten minutes. */
 const FORGET_EVERY = 40;
 const SCAN_MAX = 1_000;
+/** Between two pages of a long scan others get their turn. */
+const SCAN_PAUSE_MS = 20;
 const PROPOSE_MS = 10_000;
 
 export class Housekeeper implements LeaderDuty {
@@ -101,6 +104,7 @@ export class Housekeeper implements LeaderDuty {
         await store.propose('sdfs.forget', [beforeMs, batch], { signal, timeoutMs: PROPOSE_MS });
       }
       if (seen < SCAN_MAX) return;
+      await clock.sleep(SCAN_PAUSE_MS, signal);
     }
   }
 }

@@ -17,6 +17,8 @@ import type { Command, NodeRow, NodeStatus, Query, StoreModule, Tx } from './typ
 
 export interface SettingRow {
   readonly value: string;
+  /** Puts that took effect since the key was created. */
+  readonly revision: number;
   /** Log index of the last put: what a conditional put compares. */
   readonly index: number;
   readonly timeMs: number;

@@ -372,6 +372,8 @@ export class Prober {
     if (wasInSilence) health.worsen();
     const entry = table.get(probe.target);
     if (entry === undefined || entry.epoch !== probe.epoch || entry.state !== 'active') return;
+    // It answered another probe meanwhile: this one was lost, not the member.
+    if (proof === undefined && entry.evidenceMs >= probe.startedMs) return;
     const waited = Math.round(now - probe.startedMs);
     this.#ladder.accuse(entry, proof ?? describeSilence(probe, entry, waited, now));
   }

@@ -182,8 +182,13 @@ tap.test('a peer that reads nothing is cut off before it fills the memory', asyn
   node.rpc.handle('big', () => ({ value: new Uint8Array(4 * MIB) }));
   const { connection, closed } = await greeted(world);
   connection.pause();
-  for (let n = 1; n <= 40; n++) connection.write(frame(FRAME_KIND.call, [n, 'big', [], 60_000, 0]));
+  const start = world.clock.now();
+  for (let n = 1; n <= 40; n++) connection.write(frame(FRAME_KIND.call, [n, 'big', [], 90_000, 0]));
+  await world.pass(1000);
+  t.ok(connection.bufferedBytes < 1000, 'its calls were read');
+  t.ok(node.rpc.counters.bytesSent < 16 * MIB, 'answers wait their turn');
   await world.until(closed);
+  t.ok(world.clock.now() - start < 31_000);
   t.same(node.rpc.counters.closed, { 'slow-reader': 1 });
   await assertServes(t, world);
 });

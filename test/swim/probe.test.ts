@@ -109,6 +109,20 @@ t.test('an answer by a stranger, by another boot or to another question is none'
   t.equal(bench.state('n2'), 'suspicious');
 });
 
+t.test('an answer to a later probe speaks for the member, too', async (t) => {
+  const bench = crowd();
+  const first = bench.nextPing('n2');
+  bench.run(TIMING.suspectAtMs - 50);
+  bench.takeSent();
+  bench.gossip(suspicion('n2', { ageMs: 990 }));
+  const told = bench.sentOf('ping').find((it) => it.to === 'n2');
+  t.not(told?.message.seq ?? first.seq, first.seq, 'it is told of the old accusation');
+  bench.ack('n2', told?.message.seq ?? 0);
+  t.equal(bench.state('n2'), 'active');
+  bench.run(50);
+  t.equal(bench.state('n2'), 'active', 'though the first probe stays unanswered');
+});
+
 t.test('a late answer still clears the accuser’s own suspicion', async (t) => {
   const bench = crowd();
   const { seq } = bench.nextPing('n2');
