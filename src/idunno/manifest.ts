@@ -8,7 +8,7 @@
  */
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { IdunnoError } from '../base/index.js';
+import { IdunnoError, nearest } from '../base/index.js';
 import { completeInputSpec, type InputSpec, validateInputSpec } from '../image/index.js';
 
 /** The file that makes a folder a model. */
@@ -105,7 +105,8 @@ export function validateManifest(text: string): ModelManifest | readonly Manifes
     ? []
     : parsed.error.issues.flatMap((each) => explain(each, lineOf));
   problems.push(...deeperProblems(value, parsed.data, lineOf));
-  return problems.length > 0 || !parsed.success ? problems : complete(parsed.data);
+  if (parsed.success && problems.length === 0) return complete(parsed.data);
+  return problems.sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity));
 }
 
 type Parsed = z.infer<typeof schema>;
@@ -115,11 +116,21 @@ function explain(issue: z.core.$ZodIssue, lineOf: LineOf): ManifestProblem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
       const path = [...issue.path, key];
-      return { line: lineOf(path), text: `${path.join('.')} is not a key of model.yaml` };
+      const meant = nearest(key, keysAt(issue.path));
+      const hint = meant === undefined ? '' : `: did you mean ${meant}?`;
+      return { line: lineOf(path), text: `${path.join('.')} is not a key of model.yaml${hint}` };
     });
   }
   const where = issue.path.join('.') || 'the file';
-  return [{ line: lineOf(issue.path), text: `${where}: ${issue.message}` }];
+  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+  const text = isMissing ? `${where} is missing` : `${where}: ${issue.message}`;
+  return [{ line: isMissing ? undefined : lineOf(issue.path), text }];
+}
+
+function keysAt(path: readonly PropertyKey[]): string[] {
+  if (path[0] === 'input') return Object.keys(schema.shape.input.shape);
+  if (path[0] === 'output') return Object.keys(schema.shape.output.shape);
+  return Object.keys(schema.shape);
 }
 
 /** What a schema cannot say: keys that must fit each other. Also when other keys are wrong. */

@@ -13,7 +13,7 @@ import {
 } from '../../src/idunno/protocol.js';
 import { idunnoModule } from '../../src/idunno/module.js';
 import type { Wire } from '../../src/net/index.js';
-import { createTestStore, type TestStore } from '../../src/store/index.js';
+import { createTestStore, type StoreModule, type TestStore } from '../../src/store/index.js';
 
 export interface CommandWorld {
   readonly store: TestStore;
@@ -29,9 +29,10 @@ export interface CommandWorld {
   ): Decision;
 }
 
-export function createCommandWorld(): CommandWorld {
+/** `modules`: commands that only a test has. */
+export function createCommandWorld(modules: readonly StoreModule[] = []): CommandWorld {
   let nowMs = 1_000_000;
-  const store = createTestStore([idunnoModule]);
+  const store = createTestStore([idunnoModule, ...modules]);
   const world: CommandWorld = {
     store,
     addNode(name, epoch = 1) {

@@ -1,8 +1,19 @@
 /** What jobs and models may do and what is refused, command by command. */
 import t from 'tap';
 import { must } from '../../src/base/index.js';
-import { jobs, leases, models, revisions, tasks, totals } from '../../src/idunno/tables.js';
-import { createCommandWorld, doneOf } from './command-world.js';
+import { INLINE_TOTAL_BYTES_MAX } from '../../src/idunno/limits.js';
+import { writeReport } from '../../src/idunno/protocol.js';
+import {
+  jobs,
+  leases,
+  models,
+  NO_TOTALS,
+  revisions,
+  tasks,
+  totals,
+} from '../../src/idunno/tables.js';
+import type { Command, StoreModule } from '../../src/store/index.js';
+import { createCommandWorld, doneOf, EMPTY_REPORT } from './command-world.js';
 
 t.test('a job of an unknown model is refused with MODEL_NOT_FOUND', async (t) => {
   const { store } = createCommandWorld();
@@ -260,8 +271,53 @@ t.test('results move from the tables into a segment exactly once', async (t) => 
   t.match(world.store.get(tasks, [id, 0]), { segment: 1, offset: 0 });
 });
 
-function readyWorld() {
-  const world = createCommandWorld();
+t.test(
+  'with too many results in the tables, no more are taken and nothing is leased',
+  async (t) => {
+    const setInline: Command = (tx, [inlineBytes]) => {
+      tx.put(totals, [0], {
+        ...(tx.get(totals, [0]) ?? NO_TOTALS),
+        inlineBytes: Number(inlineBytes),
+      });
+      return null;
+    };
+    const commands = { 'test.inline': setInline };
+    const extra = { name: 'test', tables: [], commands, queries: {}, indexes: [] };
+    const world = readyWorld([extra]);
+    const id = world.addJob();
+    const grant = must(world.work({ node: 'n1', want: 1 }).grants[0], 'a lease');
+    world.store.apply('test.inline', [INLINE_TOTAL_BYTES_MAX]);
+    const answer = world.work({ node: 'n1', want: 1, done: [doneOf(grant)] });
+    t.equal(answer.acks[0]?.verdict, 'busy');
+    t.same(answer.grants, []);
+    t.equal(world.store.get(jobs, [id])?.done, 0);
+    world.store.apply('test.inline', [0]);
+    t.equal(world.work({ node: 'n1', done: [doneOf(grant)] }).acks[0]?.verdict, 'accepted');
+  },
+);
+
+t.test('a report that is too much for one command is refused whole', async (t) => {
+  const { store } = readyWorld();
+  const report = writeReport({ ...EMPTY_REPORT, node: 'n1', want: 8 });
+  const reports = [report, report, report];
+  t.equal(store.refusal('idunno.work', [reports, []]).code, 'BAD_ARGUMENT');
+  t.equal(store.refusal('idunno.work', [['nonsense'], []]).code, 'BAD_ARGUMENT');
+});
+
+t.test('weights share the leases: twice the weight, twice the queries', async (t) => {
+  const world = readyWorld();
+  const light = world.addJob({ items: 10_000, batch: 10, weight: 1 });
+  const heavy = world.addJob({ items: 10_000, batch: 10, weight: 2 });
+  for (let turn = 0; turn < 90; turn += 1) {
+    const grant = must(world.work({ node: 'n1', want: 1 }).grants[0], 'a lease');
+    world.work({ node: 'n1', done: [doneOf(grant)] });
+  }
+  t.equal(world.store.get(jobs, [light])?.done, 300);
+  t.equal(world.store.get(jobs, [heavy])?.done, 600);
+});
+
+function readyWorld(modules: readonly StoreModule[] = []) {
+  const world = createCommandWorld(modules);
   world.addNode('n1');
   world.addNode('n2');
   world.addModel('digits', ['n1', 'n2']);

@@ -42,10 +42,10 @@ t.test('all problems are reported at once, each with its line', async (t) => {
   const message = refusalOf(() => parseManifest(text));
   t.match(message, /line 1: name: must be 1 to 64 letters/);
   t.match(message, /line 2: version/);
-  t.match(message, /line 3: weight is not a key of model.yaml/);
-  t.match(message, /weights: /);
+  t.match(message, /line 3: weight is not a key of model.yaml: did you mean weights\?/);
+  t.match(message, /weights is missing/);
   t.match(message, /line 7: input.channels/);
-  t.match(message, /line 8: input.layuot is not a key of model.yaml/);
+  t.match(message, /line 8: input.layuot is not a key of model.yaml: did you mean layout\?/);
   t.match(message, /problems:/);
 });
 

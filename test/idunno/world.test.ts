@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { must } from '../../src/base/index.js';
 import type { ResultLine } from '../../src/idunno/index.js';
-import { jobs, totals } from '../../src/idunno/tables.js';
+import { jobs, leases, totals } from '../../src/idunno/tables.js';
 import { type FakeEngine, World, type WorldOptions } from './world.js';
 
 async function startWorld(options: WorldOptions = {}, nodes = 3): Promise<World> {
@@ -232,6 +232,47 @@ t.test('a slow worker at the end is helped out by an idle one', async (t) => {
   );
 });
 
+t.test('tasks of a suspected worker are computed elsewhere too, before the verdict', async (t) => {
+  const world = await startWorld({ itemMs: (_, node) => (node === 'n3' ? 60_000 : 10) });
+  const job = await startJob(world, 30);
+  await world.until('n3 to have a task', () => leasesOf(world, 'n3').length > 0);
+  world.say('n3', 'suspicious');
+  await finish(t, world, job);
+  t.equal(engineOf(world, 'n3').computed, 0);
+});
+
+t.test(
+  'leases of a worker that is cut off run out, and its late results count if first',
+  async (t) => {
+    const world = await startWorld({ itemMs: () => 20 }, 2);
+    const job = await startJob(world, 400, { batchSize: 20 });
+    await world.until('some results', () => doneOf(world, job) >= 40);
+    world.cutOff.add('n2');
+    await world.until('n2 to be without leases', () => leasesOf(world, 'n2').length === 0, 30_000);
+    world.cutOff.delete('n2');
+    await finish(t, world, job);
+  },
+);
+
+t.test('two slots compute two tasks at once', async (t) => {
+  const world = await startWorld({ itemMs: () => 20, slots: 2 }, 1);
+  const job = await startJob(world, 100);
+  const startMs = world.clock.now();
+  await finish(t, world, job);
+  const tookMs = world.clock.now() - startMs;
+  t.ok(tookMs < 1_200, `2,000 ms of work in two slots took ${tookMs} ms`);
+});
+
+t.test('a new revision takes over whole, and running jobs keep theirs', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  const job = await startJob(world, 300);
+  await world.until('some results', () => doneOf(world, job) >= 30);
+  t.match(await world.deploy('digits'), { revision: 2, state: 'Deployed' });
+  const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 50 };
+  t.match(await world.clock.runUntil(world.client.submitJob(spec)), { revision: 2 });
+  await finish(t, world, job);
+});
+
 t.test('a draining worker finishes what it has begun and takes no more', async (t) => {
   const world = await startWorld({ itemMs: () => 20 });
   const job = await startJob(world, 300);
@@ -263,6 +304,10 @@ function stateOf(world: World, job: number) {
 
 function doneOf(world: World, job: number): number {
   return world.store.get(jobs, [job])?.done ?? 0;
+}
+
+function leasesOf(world: World, node: string) {
+  return world.store.rows(leases).filter(([, lease]) => lease.node === node);
 }
 
 function engineOf(world: World, node: string): FakeEngine {

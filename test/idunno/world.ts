@@ -37,6 +37,7 @@ import {
   type StoreClient,
   type TestStore,
 } from '../../src/store/index.js';
+import type { Member, MemberState } from '../../src/swim/index.js';
 
 export interface WorldOptions {
   /** From a proposal to its application. Default 2 ms. */
@@ -69,11 +70,14 @@ export class World {
   readonly files = new Map<string, Stored>();
   readonly nodes = new Map<string, Idunno>();
   readonly engines = new Map<string, FakeEngine>();
+  /** Nodes whose calls to the leader are lost on the way. */
+  readonly cutOff = new Set<string>();
   /** Names of inputs whose bytes cannot be read at the moment. */
   readonly unreadable = new Set<string>();
   readonly #options: WorldOptions;
   readonly #listeners = new Set<(changes: readonly Change[], index: number) => void>();
   readonly #notices = new Map<string, (args: readonly Wire[]) => void>();
+  readonly #suspicions = new Set<(node: string, state: MemberState) => void>();
   #leader: { name: string; abort: AbortController } | undefined;
   #term = 0;
 
@@ -106,7 +110,13 @@ export class World {
         localStore: this.#local(name),
         sdfs: this.sdfs,
         engine,
-        membership: undefined,
+        membership: {
+          onChange: (listener) => {
+            this.#suspicions.add((node, state) =>
+              listener({ member: memberOf(node, state), before: undefined }),
+            );
+          },
+        },
       },
     );
     this.nodes.set(name, idunno);
@@ -129,6 +139,11 @@ export class World {
 
   mark(name: string, status: NodeStatus, epoch = 1): void {
     this.apply('nodes.mark', [{ name, epoch, status }]);
+  }
+
+  /** What SWIM says of a node, to everyone. */
+  say(node: string, state: MemberState): void {
+    for (const tell of this.#suspicions) tell(node, state);
   }
 
   /** From now on this node leads. */
@@ -220,6 +235,7 @@ export class World {
       query: async (query, args) => this.store.query(query, args),
       callLeader: async (method, args, options) => {
         await this.clock.sleep(0.2);
+        if (this.cutOff.has(name)) throw new IdunnoError('CONNECTION_LOST', 'cut off');
         const leader = this.#leader;
         if (leader === undefined) throw new IdunnoError('NO_LEADER', 'nobody leads');
         const handler = must(this.node(leader.name).leaderMethods[method], method);
@@ -303,6 +319,12 @@ export class World {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { name, version, bytes: bytes.length, sha256, createdMs: 0, holders: [] };
   }
+}
+
+function memberOf(name: string, state: MemberState): Member {
+  const place = { name: nodeId(name), host: '127.0.0.1', port: 1 };
+  const times = { bootEpoch: 1, incarnation: 1, bootWallMs: 1, sinceMs: 0, stalledMs: 0 };
+  return { ...place, ...times, state };
 }
 
 function notUsed(): never {
