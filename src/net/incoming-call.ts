@@ -22,6 +22,8 @@ export class IncomingCall implements HandlerContext, Expiring {
   readonly id: number;
   readonly peer: Peer;
   deadlineMs: Ms;
+  /** Of its body; 0 without one. */
+  windowBytes = 0;
   readonly #host: IncomingHost;
   readonly #method: string;
   readonly #timeoutMs: Ms;
@@ -47,10 +49,6 @@ export class IncomingCall implements HandlerContext, Expiring {
       if (this.#isOver) this.#controller.abort(this.#abortReason);
     }
     return this.#controller.signal;
-  }
-
-  get isStreaming(): boolean {
-    return this.#reader !== undefined;
   }
 
   start(handler: Handler, args: readonly Wire[], mode: Wire | undefined, inline: Uint8Array): void {
@@ -99,8 +97,9 @@ export class IncomingCall implements HandlerContext, Expiring {
   }
 
   #openReader(): BodyReader {
+    this.windowBytes = this.#host.takeWindow();
     this.#reader = new BodyReader({
-      windowBytes: this.#host.windowBytes(),
+      windowBytes: this.windowBytes,
       grant: (bytes) => {
         this.#touch();
         this.#host.send(FRAME_KIND.requestCredit, [this.id, bytes]);

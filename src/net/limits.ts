@@ -40,7 +40,7 @@ export const INITIAL_WINDOW_BYTES = 256 * KIB;
 /** What a receiver lets one sender be ahead of its reader: a round trip at 10 Gbit/s and 3 ms. */
 export const WINDOW_BYTES_MAX = 4 * MIB;
 
-/** Shared by all bodies being received on one connection: each window is at most its part. */
+/** Shared by all bodies being received on one connection, beyond an initial window each. */
 export const WINDOW_BUDGET_BYTES = 64 * MIB;
 
 /** Unsent bytes above which new calls are BUSY, notices are dropped and answers wait. */

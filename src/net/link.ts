@@ -67,6 +67,9 @@ export class Link {
   readonly #callHost: OutgoingHost & IncomingHost;
   #nextId = 0;
   #probe: Timer | undefined;
+  /** Bodies being received, and the sum of their windows. */
+  #streams = 0;
+  #windowsBytes = 0;
   #isOpen = true;
   #isRetiring = false;
   #mayEnd = false;
@@ -91,7 +94,7 @@ export class Link {
       send: (kind, header, body) => this.#send(kind, header, body),
       writable: () => this.#outbox.writable(),
       room: () => (this.#isCongested ? this.#outbox.drained() : undefined),
-      windowBytes: () => this.#windowBytes(),
+      takeWindow: () => this.#takeWindow(),
       forget: (call) => this.#forget(call),
       doubt: () => this.doubt(),
     };
@@ -298,14 +301,7 @@ export class Link {
   }
 
   #hasTooManyStreams(mode: Wire | undefined): boolean {
-    return mode === BODY_MODE.streamed && this.#streamCount() >= INCOMING_STREAMS_MAX;
-  }
-
-  #streamCount(): number {
-    let count = 0;
-    for (const call of this.#incoming.values()) if (call.isStreaming) count++;
-    for (const call of this.#outgoing.values()) if (call.isStreaming) count++;
-    return count;
+    return mode === BODY_MODE.streamed && this.#streams >= INCOMING_STREAMS_MAX;
   }
 
   #onNotice(header: readonly Wire[], body: Uint8Array): void {
@@ -356,6 +352,10 @@ export class Link {
 
   #forget(call: OutgoingCall | IncomingCall): void {
     this.#deadlines.delete(call);
+    if (call.windowBytes > 0) {
+      this.#windowsBytes -= call.windowBytes;
+      this.#streams--;
+    }
     if (call instanceof OutgoingCall) this.#outgoing.delete(call.id);
     else this.#incoming.delete(call.id);
     this.#maybeEnd();
@@ -366,9 +366,17 @@ export class Link {
     if (this.#outgoing.size === 0 && this.#incoming.size === 0) this.end();
   }
 
-  #windowBytes(): number {
-    const part = Math.floor(WINDOW_BUDGET_BYTES / (this.#streamCount() + 1));
-    return Math.max(INITIAL_WINDOW_BYTES, Math.min(WINDOW_BYTES_MAX, part));
+  /**
+   * A quarter of what is left: the first streams get the whole window, and many share the rest. In
+   * all never more than the budget and an initial window each.
+   */
+  #takeWindow(): number {
+    const left = Math.max(0, WINDOW_BUDGET_BYTES - this.#windowsBytes);
+    const part = Math.min(WINDOW_BYTES_MAX, Math.floor(left / 4));
+    const windowBytes = Math.max(INITIAL_WINDOW_BYTES, part);
+    this.#windowsBytes += windowBytes;
+    this.#streams++;
+    return windowBytes;
   }
 }
 

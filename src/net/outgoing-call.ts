@@ -36,8 +36,8 @@ export interface CallHost {
   writable(): Promise<void> | undefined;
   /** The same for answers, which are let through until much more is unsent. */
   room(): Promise<void> | undefined;
-  /** The part of the window budget that one more body gets. */
-  windowBytes(): number;
+  /** Takes one more body's window from the budget; given back when the call is forgotten. */
+  takeWindow(): number;
 }
 
 export interface OutgoingHost extends CallHost {
@@ -51,6 +51,8 @@ export class OutgoingCall implements Expiring {
   readonly id: number;
   readonly result: Promise<CallResult>;
   deadlineMs: Ms;
+  /** Of its answer's body; 0 without one. */
+  windowBytes = 0;
   readonly #host: OutgoingHost;
   readonly #method: string;
   readonly #options: CallOptions;
@@ -71,11 +73,6 @@ export class OutgoingCall implements Expiring {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-  }
-
-  /** Is its answer's body on the way? */
-  get isStreaming(): boolean {
-    return this.#reader !== undefined;
   }
 
   /** Throws where the call cannot be put into a frame; then nothing was sent. */
@@ -105,8 +102,9 @@ export class OutgoingCall implements Expiring {
       return;
     }
     this.#touch();
+    this.windowBytes = this.#host.takeWindow();
     this.#reader = new BodyReader({
-      windowBytes: this.#host.windowBytes(),
+      windowBytes: this.windowBytes,
       grant: (bytes) => {
         this.#touch();
         this.#host.send(FRAME_KIND.replyCredit, [this.id, bytes]);

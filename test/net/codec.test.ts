@@ -147,7 +147,7 @@ function draw(rng: Rng, depth: number): Wire {
 
 t.test('random values survive, and agree with msgpack-lite itself', async (t) => {
   const rng = createSeededRng('codec/values');
-  for (let i = 0; i < 2000; i++) {
+  for (let i = 0; i < 1000; i++) {
     const value = draw(rng, 0);
     const encoded = encode(value);
     const back = decode(encoded);
@@ -157,13 +157,13 @@ t.test('random values survive, and agree with msgpack-lite itself', async (t) =>
     }
     msgpack.decode(Buffer.from(encoded));
   }
-  t.pass('2000 values');
+  t.pass('1000 values');
 });
 
 t.test('mutated and random bytes never throw anything but PROTOCOL', async (t) => {
   const rng = createSeededRng('codec/fuzz');
   let refused = 0;
-  for (let i = 0; i < 20_000; i++) {
+  for (let i = 0; i < 8000; i++) {
     const bytes = i % 3 === 0 ? noise(rng) : mutate(rng, encode(draw(rng, 0)));
     try {
       decode(bytes);
@@ -175,7 +175,7 @@ t.test('mutated and random bytes never throw anything but PROTOCOL', async (t) =
       }
     }
   }
-  t.ok(refused > 5000 && refused < 20_000, `${refused} of 20000 refused`);
+  t.ok(refused > 2000 && refused < 8000, `${refused} of 8000 refused`);
 });
 
 function noise(rng: Rng): Uint8Array {
