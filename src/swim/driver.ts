@@ -85,6 +85,8 @@ class ThreadMembership implements Membership {
     this.#worker = new Worker(new URL('./thread.js', import.meta.url), {
       workerData: data,
       name: `swim-${options.self}`,
+      // Flags of the process are meant for the main thread; some even forbid a worker.
+      execArgv: [],
     });
     this.#ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
