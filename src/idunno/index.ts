@@ -23,9 +23,10 @@ import type { LeaderDuty, LeaderMethod, LocalStore, StoreClient } from '../store
 import type { Membership } from '../swim/index.js';
 import { IdunnoNodeClient } from './client.js';
 import { createCompactor } from './compactor.js';
-import { Coordinator, WORK_METHOD } from './coordinator.js';
+import { Coordinator } from './coordinator.js';
 import type { Engine } from './engine.js';
 import { ModelHostPool } from './model-host-pool.js';
+import { WORK_METHOD } from './protocol.js';
 import type { IdunnoClient } from './types.js';
 import { Worker } from './worker.js';
 

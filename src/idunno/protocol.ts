@@ -34,6 +34,10 @@ import {
   readTuple,
 } from './wire.js';
 
+/** The call that workers keep open, and the notice that a new leader sends them: [term]. */
+export const WORK_METHOD = 'idunno.work';
+export const LEADER_NOTICE = 'idunno.leader';
+
 /** One attempt at a task. */
 export interface LeaseName {
   readonly job: number;

@@ -23,7 +23,6 @@ import {
 import type { Rpc } from '../net/index.js';
 import type { SdfsClient } from '../sdfs/index.js';
 import type { StoreClient } from '../store/index.js';
-import { LEADER_NOTICE, WORK_METHOD } from './coordinator.js';
 import type { Engine } from './engine.js';
 import { leaseKey, modelKey } from './indexes.js';
 import { InputLists } from './inputs.js';
@@ -34,10 +33,12 @@ import {
   type DoneReport,
   type FailReport,
   type Grant,
+  LEADER_NOTICE,
   type LeaseName,
   type ModelReport,
   readAnswer,
   type Report,
+  WORK_METHOD,
   writeReport,
 } from './protocol.js';
 import { TaskRun } from './task-run.js';
@@ -274,7 +275,7 @@ export class Worker {
   }
 
   #onAnswer(number: number, answer: Answer): void {
-    if (!answer.isTaken) this.#release(number);
+    if (!answer.isTaken) this.#onOvertaken(number);
     for (const ack of answer.acks) this.#onAck(ack, ack.verdict === 'busy');
     for (const [key, event] of [...this.#events]) {
       if (event.call !== number) continue;
@@ -290,6 +291,17 @@ export class Worker {
     for (const grant of answer.grants) this.#onGrant(grant);
     if (answer.recall) this.#giveBack();
     this.#pump();
+  }
+
+  /**
+   * A newer call took its place. If that one tells something itself it is answered soon, and the
+   * next tells the rest: telling it now would overtake that call in turn, and so on without end.
+   */
+  #onOvertaken(number: number): void {
+    const isTelling = [...this.#events.values()].some(({ call }) => this.#calls.has(call));
+    const hadNews = this.#hasNews;
+    this.#release(number);
+    if (isTelling) this.#hasNews = hadNews;
   }
 
   /** Events of a call that was not taken in are told again. */
