@@ -8,17 +8,16 @@
  * What it refuses: two listeners on one port (PORT_TAKEN), connecting where nobody listens.
  */
 import {
-  assert,
   type Clock,
   type Connection,
   type DatagramSocket,
   IdunnoError,
   type Listener,
-  MIB,
   type Ms,
   type Network,
   type Rng,
 } from '../base/index.js';
+import { MemoryConnection, MemoryDatagramSocket, type MemoryWorld } from './memory-ends.js';
 
 export interface MemoryNetworkOptions {
   readonly clock: Clock;
@@ -30,7 +29,6 @@ export interface MemoryNetworkOptions {
   readonly duplicateRate?: number;
 }
 
-const WRITE_MARK_BYTES = 1 * MIB;
 const FIRST_FREE_PORT = 40_000;
 
 interface Listening {
@@ -38,7 +36,7 @@ interface Listening {
   readonly accept: (connection: Connection) => void;
 }
 
-export class MemoryNetwork {
+export class MemoryNetwork implements MemoryWorld {
   readonly clock: Clock;
   readonly #rng: Rng;
   #latencyMs: readonly [Ms, Ms];
@@ -210,12 +208,9 @@ export class MemoryNetwork {
     return at;
   }
 
-  /** True where something older waits for the same link: order must be kept. */
   #carries(from: string, to: string): boolean {
-    if (this.#cuts.has(`${from}>${to}`) || this.#paused.has(from) || this.#paused.has(to)) {
-      return false;
-    }
-    return true;
+    const isFrozen = this.#paused.has(from) || this.#paused.has(to);
+    return !isFrozen && !this.#cuts.has(`${from}>${to}`);
   }
 
   #releaseHeld(): void {
@@ -265,201 +260,4 @@ export class MemoryNetwork {
 
 function taken(host: string, port: number): IdunnoError {
   return new IdunnoError('PORT_TAKEN', `port ${port} of ${host} is taken`, { host, port });
-}
-
-class MemoryConnection implements Connection {
-  readonly owner: string;
-  readonly peerName: string;
-  readonly remote: string;
-  readonly listener: Listening | undefined;
-  peer: MemoryConnection | undefined;
-  readonly #world: MemoryNetwork;
-  #onData: ((bytes: Uint8Array) => void) | undefined;
-  #onDrain: (() => void) | undefined;
-  #onClose: ((error: string | undefined) => void) | undefined;
-  /** Arrived but not taken yet: paused, or nobody listens so far. */
-  #inbox: Uint8Array[] = [];
-  #isPaused = false;
-  #isClosed = false;
-  #isEnding = false;
-  #isFinished = false;
-  #closeReason: string | undefined;
-  /** Streams keep their order: nothing arrives before what was sent earlier. */
-  #lastArrival: Ms = 0;
-  #inFlight = 0;
-  #needsDrain = false;
-  #sequence = 0;
-  #delivered = 0;
-  readonly #early = new Map<number, () => void>();
-
-  constructor(
-    world: MemoryNetwork,
-    owner: string,
-    peerName: string,
-    remote: string,
-    listener?: Listening,
-  ) {
-    this.#world = world;
-    this.owner = owner;
-    this.peerName = peerName;
-    this.remote = remote;
-    this.listener = listener;
-  }
-
-  get bufferedBytes(): number {
-    return this.#inFlight;
-  }
-
-  write(bytes: Uint8Array): boolean {
-    if (this.#isClosed || this.#isEnding) return false;
-    const copy = bytes.slice();
-    this.#inFlight += copy.length;
-    this.#send((peer) => peer.#receive(copy));
-    if (this.#inFlight < WRITE_MARK_BYTES) return true;
-    this.#needsDrain = true;
-    return false;
-  }
-
-  onData(listener: (bytes: Uint8Array) => void): void {
-    assert(this.#onData === undefined, 'onData is set once');
-    this.#onData = listener;
-    this.#pump();
-  }
-
-  onDrain(listener: () => void): void {
-    this.#onDrain = listener;
-  }
-
-  onClose(listener: (error: string | undefined) => void): void {
-    this.#onClose = listener;
-    if (this.#isClosed) queueMicrotask(() => this.#tellClosed());
-  }
-
-  pause(): void {
-    this.#isPaused = true;
-  }
-
-  resume(): void {
-    this.#isPaused = false;
-    this.#pump();
-  }
-
-  end(): void {
-    if (this.#isClosed || this.#isEnding) return;
-    this.#isEnding = true;
-    this.#send((peer) => {
-      peer.#finish();
-      this.closeNow(undefined);
-    });
-  }
-
-  destroy(reason?: string): void {
-    if (this.#isClosed) return;
-    const peer = this.peer;
-    this.#world.transmit(this.owner, this.peerName, this.#lastArrival, () =>
-      peer?.closeNow('reset'),
-    );
-    this.closeNow(reason);
-  }
-
-  /** The owner is gone: nothing reaches it any more, not even the news. */
-  die(): void {
-    this.#isClosed = true;
-    this.#onData = undefined;
-    this.#onClose = undefined;
-    this.#onDrain = undefined;
-  }
-
-  closeNow(reason: string | undefined): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#closeReason = reason;
-    this.#world.forget(this);
-    queueMicrotask(() => this.#tellClosed());
-  }
-
-  #tellClosed(): void {
-    const listener = this.#onClose;
-    this.#onClose = undefined;
-    listener?.(this.#closeReason);
-  }
-
-  /** Delivered in the order of sending, also when a link was cut in between. */
-  #send(action: (peer: MemoryConnection) => void): void {
-    const sequence = this.#sequence++;
-    this.#lastArrival = this.#world.transmit(this.owner, this.peerName, this.#lastArrival, () => {
-      const peer = this.peer;
-      if (peer === undefined) return;
-      this.#early.set(sequence, () => action(peer));
-      for (;;) {
-        const next = this.#early.get(this.#delivered);
-        if (next === undefined) return;
-        this.#early.delete(this.#delivered++);
-        next();
-      }
-    });
-  }
-
-  #receive(bytes: Uint8Array): void {
-    if (this.#isClosed) return;
-    this.#inbox.push(bytes);
-    this.#pump();
-  }
-
-  /** The peer said its last: what arrived before is still read. */
-  #finish(): void {
-    this.#isFinished = true;
-    this.#pump();
-  }
-
-  #pump(): void {
-    while (!this.#isPaused && this.#onData !== undefined && !this.#isClosed) {
-      const bytes = this.#inbox.shift();
-      if (bytes === undefined) {
-        if (this.#isFinished) this.closeNow(undefined);
-        return;
-      }
-      this.peer?.acknowledge(bytes.length);
-      this.#onData(bytes);
-    }
-  }
-
-  /** The peer's reader took so many bytes. */
-  acknowledge(bytes: number): void {
-    this.#inFlight -= bytes;
-    if (!this.#needsDrain || this.#inFlight > 0) return;
-    this.#needsDrain = false;
-    if (!this.#isClosed) this.#world.clock.setTimer(0, () => this.#onDrain?.());
-  }
-}
-
-class MemoryDatagramSocket implements DatagramSocket {
-  readonly owner: string;
-  readonly host: string;
-  readonly port: number;
-  readonly #world: MemoryNetwork;
-  #listener: ((bytes: Uint8Array, host: string, port: number) => void) | undefined;
-
-  constructor(world: MemoryNetwork, owner: string, host: string, port: number) {
-    this.#world = world;
-    this.owner = owner;
-    this.host = host;
-    this.port = port;
-  }
-
-  send(host: string, port: number, bytes: Uint8Array): void {
-    this.#world.sendDatagram(this, host, port, bytes);
-  }
-
-  onPacket(listener: (bytes: Uint8Array, host: string, port: number) => void): void {
-    this.#listener = listener;
-  }
-
-  receive(bytes: Uint8Array, host: string, port: number): void {
-    this.#listener?.(bytes, host, port);
-  }
-
-  async close(): Promise<void> {
-    this.#world.closeDatagram(this);
-  }
 }
