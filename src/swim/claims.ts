@@ -165,12 +165,16 @@ export class Claims {
     if (record.state === 'suspicious') this.#accept(entry, record);
   }
 
-  /** A stranger that is dead already: kept as a tombstone, shown to nobody. */
+  /**
+   * A stranger that is dead already: kept as a tombstone, shown to nobody, and only for what is left
+   * of its time, or lists that are compared would hand one tombstone to each other for ever.
+   */
   #bury(record: MemberRecord): void {
     const { table, agenda, now, timing } = this.#context;
+    if (record.ageMs >= timing.tombstoneMs) return;
     const entry = createEntry(record, 'deleted', now - record.ageMs);
     table.add(entry);
-    agenda.push(now + timing.tombstoneMs, {
+    agenda.push(entry.sinceMs + timing.tombstoneMs, {
       kind: 'forget',
       name: entry.name,
       epoch: entry.epoch,

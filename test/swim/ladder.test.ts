@@ -104,6 +104,10 @@ t.test('a stranger that is dead already is kept as a tombstone and shown to nobo
   t.same(bench.takeChanges(), ['n1 unknown>active']);
   bench.gossip(record('n3'));
   t.equal(bench.state('n3'), 'deleted');
+  bench.run(TIMING.tombstoneMs - 300);
+  t.equal(bench.state('n3'), undefined, 'its age counts');
+  bench.gossip(record('n3', { state: 'failed', ageMs: TIMING.tombstoneMs }));
+  t.equal(bench.state('n3'), undefined, 'lists do not hand it to each other for ever');
 });
 
 t.test('a newer boot replaces the older identity at once, whatever its incarnation', async (t) => {
