@@ -32,17 +32,15 @@ for (const [name, create] of Object.entries(FACTORIES)) {
   t.test(`${name}: a file that is not there is named in the error`, async (t) => {
     const { disk, folder } = await create(t);
     const path = join(folder, 'nothing');
-    for (const attempt of [
+    const attempts = await Promise.allSettled([
       disk.readFile(path, 10),
       disk.open(path, 'read'),
       disk.open(path, 'update'),
       disk.list(path),
       disk.rename(path, join(folder, 'b')),
-    ]) {
-      const error = await attempt.then(
-        () => undefined,
-        (e: unknown) => e,
-      );
+    ]);
+    for (const attempt of attempts) {
+      const error: unknown = attempt.status === 'rejected' ? attempt.reason : undefined;
       t.ok(isIdunnoError(error, 'LOCAL_FILE_NOT_FOUND'), String(error));
       t.match(String(error), path);
     }
