@@ -74,6 +74,8 @@ export async function runDemo(
 ): Promise<DemoResult> {
   const cluster = await LocalCluster.create({ config: 'local-5.yaml', say: (t) => screen.say(t) });
   const client = cluster.client();
+  // Whatever waits for an answer ends at once.
+  signal.addEventListener('abort', () => void client.close(), { once: true });
   try {
     return await new Demo(options, screen, signal, cluster, client).run();
   } finally {

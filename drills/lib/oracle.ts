@@ -103,6 +103,9 @@ export interface FileWriterOptions {
   readonly pauseMs?: number;
 }
 
+/** A put that takes longer is of unknown outcome: a cluster that hangs must not hang the oracle. */
+const PUT_TIMEOUT_MS = 30_000;
+
 /** Puts files of seeded content, one after the other. */
 export class FileWriter {
   readonly records: FileRecord[] = [];
@@ -139,7 +142,7 @@ export class FileWriter {
       let version: number | undefined;
       let ackedAt: number | undefined;
       try {
-        const result = await this.#client.filePut(name, bytes);
+        const result = await this.#client.filePut(name, bytes, { timeoutMs: PUT_TIMEOUT_MS });
         version = result.version;
         ackedAt = performance.now();
       } catch (error) {
