@@ -55,5 +55,8 @@ export const STALL_TIMEOUT_MS = 30_000;
 /** How long a doubted connection may stay without any sign of life. */
 export const PROBE_TIMEOUT_MS = 2000;
 
+/** To read what may have come while we slept ourselves. */
+export const PROBE_GRACE_MS = 100;
+
 /** A hint for those who got BUSY. */
 export const RETRY_AFTER_MS = 50;

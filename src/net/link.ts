@@ -21,6 +21,7 @@ import {
   INCOMING_STREAMS_MAX,
   INITIAL_WINDOW_BYTES,
   OUTGOING_CALLS_MAX,
+  PROBE_GRACE_MS,
   PROBE_TIMEOUT_MS,
   RETRY_AFTER_MS,
   UNSENT_BYTES_BUSY,
@@ -172,9 +173,13 @@ export class Link {
     if (this.#probe !== undefined || !this.#isOpen) return;
     const seen = this.#framesReceived;
     this.#send(FRAME_KIND.ping, [0]);
+    const isSilent = () => this.#framesReceived === seen;
     this.#probe = this.#host.clock.setTimer(PROBE_TIMEOUT_MS, () => {
-      this.#probe = undefined;
-      if (this.#isOpen && this.#framesReceived === seen) this.close('silent');
+      // A process that slept finds its timers due before it has read what came meanwhile.
+      this.#probe = this.#host.clock.setTimer(PROBE_GRACE_MS, () => {
+        this.#probe = undefined;
+        if (isSilent()) this.close('silent');
+      });
     });
   }
 

@@ -21,6 +21,9 @@ import type { Peer, PeerEvents } from './types.js';
 /** How long reconnecting may stay unanswered before the peer counts as down. */
 const SILENCE_MS = 30;
 
+/** A timer later than this was held up by our own process. */
+const OVERSLEPT_MS = 15;
+
 /** Between two attempts while a dying process's backlog still accepts and then resets. */
 const RETRY_MS = 2;
 
@@ -95,8 +98,17 @@ export class PeerWatch {
   onDisconnected(): void {
     if (this.#isStopped || this.#state !== 'up') return;
     this.#state = 'checking';
-    this.#silence = this.#host.clock.setTimer(SILENCE_MS, () => this.#becomeDown('silent'));
+    this.#awaitSilence();
     void this.#check();
+  }
+
+  /** A tick that comes late says that we slept, not that the peer is silent: wait anew. */
+  #awaitSilence(): void {
+    const armedAt = this.#host.clock.now();
+    this.#silence = this.#host.clock.setTimer(SILENCE_MS, () => {
+      if (this.#host.clock.now() - armedAt > SILENCE_MS + OVERSLEPT_MS) this.#awaitSilence();
+      else this.#becomeDown('silent');
+    });
   }
 
   get epoch(): BootEpoch | undefined {
