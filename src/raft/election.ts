@@ -5,8 +5,8 @@
  * Fast failover (ours; after etcd's ForgetLeader). The transport's evidence that the leader's
  * process is gone makes a follower forget it. It then pre-votes after rank × 12 ms, the rank
  * being its place by name among the voters that are not known to be gone; it holds its own
- * pre-vote back when it grants another's, and repeats a failed round after 10-40 ms instead of a
- * whole timeout. A pre-vote passes only when a quorum has forgotten the leader too. This relaxes
+ * pre-vote back when it grants another's, gives its own round up for one of better rank, and
+ * repeats a failed round after 10-40 ms instead of a whole timeout. A pre-vote passes only when a quorum has forgotten the leader too. This relaxes
  * vote stickiness, which protects a live leader from disturbance; it does not touch what makes
  * elections safe (one durable vote per term, log comparison, quorum).
  */
@@ -102,13 +102,26 @@ export function onPreVote(state: RaftState, from: NodeId, message: PreVote): voi
     isOpen &&
     mayVote(state) &&
     !hasLiveLeader(state) &&
-    state.log.isUpToDate(message.lastTerm, message.lastIndex);
+    state.log.isUpToDate(message.lastTerm, message.lastIndex) &&
+    givesWay(state, from, message);
   const term = granted ? message.term : state.term;
   state.send(from, { type: 'pre-vote-reply', term, granted });
   if (!granted || !state.isFast) return;
+  if (state.role === 'pre-candidate') becomeFollower(state, state.term, undefined);
   const [fromMs, toMs] = FAST_FAILOVER.postponeMs;
   const holdUntil = state.now + between(state, fromMs, toMs);
   state.electionDeadline = Math.max(state.electionDeadline, holdUntil);
+}
+
+/**
+ * Two fast rounds at once would split the vote: both pre-candidates would grant, and then both
+ * campaign. Of two with equal logs the first by name goes on, the other gives up its round.
+ */
+function givesWay(state: RaftState, from: NodeId, message: PreVote): boolean {
+  if (state.role !== 'pre-candidate' || !state.isFast) return true;
+  const { lastIndex, lastTerm } = state.log;
+  const isEqual = message.lastTerm === lastTerm && message.lastIndex === lastIndex;
+  return !isEqual || from < state.self;
 }
 
 /** Raft §5.2, §5.4.1: one vote per term, first come first served, to an up-to-date log only. */
