@@ -28,14 +28,12 @@ import { leaseKey, modelKey } from './indexes.js';
 import { InputLists } from './inputs.js';
 import { POLL_HOLD_MS, REPORT_EVENTS_MAX, REPORT_WANT_MAX } from './limits.js';
 import { ModelFiles } from './model-files.js';
+import { type News, Outbox } from './outbox.js';
 import {
   type Answer,
-  type DoneReport,
-  type FailReport,
   type Grant,
   LEADER_NOTICE,
   type LeaseName,
-  type ModelReport,
   readAnswer,
   type Report,
   WORK_METHOD,
@@ -83,18 +81,6 @@ interface Task {
   isDropped: boolean;
 }
 
-type News =
-  | { readonly kind: 'done'; readonly done: DoneReport }
-  | { readonly kind: 'failed'; readonly failed: FailReport }
-  | { readonly kind: 'returned'; readonly returned: LeaseName }
-  | { readonly kind: 'model'; readonly model: ModelReport };
-
-/** What is to be told to the leader, and the number of the open call that tells it, or 0. */
-interface Event {
-  readonly news: News;
-  call: number;
-}
-
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #deps: WorkerDeps;
@@ -102,7 +88,7 @@ export class Worker {
   readonly #files: ModelFiles;
   readonly #models: WorkerModels;
   readonly #tasks = new Map<string, Task>();
-  readonly #events = new Map<string, Event>();
+  readonly #outbox = new Outbox();
   readonly #calls = new Map<number, AbortController>();
   #seq = 0;
   #catalog = '';
@@ -169,7 +155,7 @@ export class Worker {
   }
 
   get #isQuiet(): boolean {
-    return this.#tasks.size === 0 && this.#events.size === 0;
+    return this.#tasks.size === 0 && this.#outbox.isEmpty;
   }
 
   #count(phase: Phase): number {
@@ -192,7 +178,7 @@ export class Worker {
   }
 
   #tell(key: string, news: News): void {
-    this.#events.set(key, { news, call: 0 });
+    this.#outbox.put(key, news);
     this.#news();
   }
 
@@ -219,7 +205,7 @@ export class Worker {
       this.#onAnswer(number, readAnswer(wire));
     } catch (error) {
       this.#calls.delete(number);
-      this.#release(number);
+      if (this.#outbox.release(number)) this.#hasNews = true;
       if (!abort.signal.aborted) this.#onFailure(error);
     }
     if (this.#isQuiet) this.#onQuiet?.();
@@ -227,45 +213,14 @@ export class Worker {
   }
 
   /** What has not been told by another open call, and all that is held beside it. */
-  #report(number: number): Report {
-    const done: DoneReport[] = [];
-    const failed: FailReport[] = [];
-    const returned: LeaseName[] = [];
-    const models: ModelReport[] = [];
-    const told = new Set<string>();
-    let room = REPORT_EVENTS_MAX;
-    for (const [key, event] of this.#events) {
-      if (event.call !== 0) continue;
-      if (room === 0) {
-        this.#hasNews = true;
-        break;
-      }
-      room -= 1;
-      event.call = number;
-      told.add(key);
-      const { news } = event;
-      if (news.kind === 'done') done.push(news.done);
-      else if (news.kind === 'failed') failed.push(news.failed);
-      else if (news.kind === 'returned') returned.push(news.returned);
-      else models.push(news.model);
-    }
-    const held = [...this.#tasks.values()]
-      .filter(({ grant, isDropped }) => !isDropped && !told.has(leaseKey(grant)))
-      .map(({ grant, phase }) => ({ ...nameOf(grant), isStarted: phase !== 'ahead' }));
+  #report(seq: number): Report {
     const { node, epoch } = this.#options;
-    const want = this.#want();
-    return {
-      node,
-      epoch,
-      seq: number,
-      held,
-      done,
-      failed,
-      returned,
-      want,
-      models,
-      catalog: this.#catalog,
-    };
+    const { keys, ...told } = this.#outbox.take(seq, REPORT_EVENTS_MAX);
+    if (this.#outbox.hasWaiting) this.#hasNews = true;
+    const held = [...this.#tasks.values()]
+      .filter(({ grant, isDropped }) => !isDropped && !keys.has(leaseKey(grant)))
+      .map(({ grant, phase }) => ({ ...nameOf(grant), isStarted: phase !== 'ahead' }));
+    return { node, epoch, seq, held, ...told, want: this.#want(), catalog: this.#catalog };
   }
 
   #want(): number {
@@ -277,12 +232,7 @@ export class Worker {
   #onAnswer(number: number, answer: Answer): void {
     if (!answer.isTaken) this.#onOvertaken(number);
     for (const ack of answer.acks) this.#onAck(ack, ack.verdict === 'busy');
-    for (const [key, event] of [...this.#events]) {
-      if (event.call !== number) continue;
-      // A finished task waits for its own acknowledgement.
-      if (event.news.kind === 'done') event.call = 0;
-      else this.#forget(key, event);
-    }
+    for (const key of this.#outbox.settle(number)) this.#tasks.delete(key);
     for (const lease of answer.dropped) this.#onDropped(lease);
     if (answer.catalog !== null) {
       this.#catalog = answer.catalog.mark;
@@ -298,39 +248,22 @@ export class Worker {
    * next tells the rest: telling it now would overtake that call in turn, and so on without end.
    */
   #onOvertaken(number: number): void {
-    const isTelling = [...this.#events.values()].some(({ call }) => this.#calls.has(call));
-    const hadNews = this.#hasNews;
-    this.#release(number);
-    if (isTelling) this.#hasNews = hadNews;
-  }
-
-  /** Events of a call that was not taken in are told again. */
-  #release(number: number): void {
-    for (const event of this.#events.values()) {
-      if (event.call !== number) continue;
-      event.call = 0;
-      this.#hasNews = true;
-    }
-  }
-
-  #forget(key: string, event: Event): void {
-    this.#events.delete(key);
-    if (event.news.kind !== 'model') this.#tasks.delete(key);
+    const isTelling = this.#outbox.isTold((call) => this.#calls.has(call));
+    if (this.#outbox.release(number) && !isTelling) this.#hasNews = true;
   }
 
   #onAck(lease: LeaseName, isBusy: boolean): void {
     const key = leaseKey(lease);
-    const event = this.#events.get(key);
-    if (event?.news.kind !== 'done') return;
+    if (!this.#outbox.isFinished(key)) return;
     if (!isBusy) {
-      this.#events.delete(key);
+      this.#outbox.delete(key);
       this.#tasks.delete(key);
       return;
     }
-    event.call = -1; // Not to be told before the pause is over.
+    this.#outbox.holdBack(key);
     this.#busy ??= this.#deps.clock.setTimer(BUSY_RETRY_MS, () => {
       this.#busy = undefined;
-      this.#release(-1);
+      this.#outbox.releaseHeldBack();
       this.#news();
     });
   }
@@ -402,7 +335,7 @@ export class Worker {
     if (task.phase !== 'ahead') return;
     task.run.cancel();
     this.#tasks.delete(key);
-    this.#events.delete(key);
+    this.#outbox.delete(key);
   }
 
   /** Everything not started, or of one model only, goes back to be leased again. */

@@ -7,6 +7,7 @@ import { patienceMs, stragglers, suspectLeases } from '../../src/idunno/hedging.
 import { encodeFrame, FrameReader, readReply } from '../../src/idunno/host-frames.js';
 import { InputLists, readInputLine, writeInputLine } from '../../src/idunno/inputs.js';
 import { LeaseWatch, leaseMs } from '../../src/idunno/leases.js';
+import { Outbox } from '../../src/idunno/outbox.js';
 import {
   type Answer,
   readAnswer,
@@ -88,6 +89,36 @@ t.test('a report and an answer arrive as they were sent', async (t) => {
   t.same(readAnswer(travel(writeAnswer(answer))), answer);
   t.same(readAnswer(travel(writeAnswer({ ...answer, catalog: null }))).catalog, null);
 });
+
+t.test(
+  'news waits until the call that told it was taken in, results until they are acknowledged',
+  async (t) => {
+    const outbox = new Outbox();
+    const done = must(REPORT.done[0], 'a finished task');
+    const model = must(REPORT.models[0], 'a state');
+    outbox.put('task', { kind: 'done', done });
+    outbox.put('model', { kind: 'model', model });
+    t.match(outbox.take(1, 9), { done: [done], models: [model] });
+    t.match(outbox.take(2, 9), { done: [], models: [] }, 'told by another open call');
+    t.equal(
+      outbox.isTold((call) => call === 1),
+      true,
+    );
+    t.equal(outbox.release(1), true, 'that call was lost');
+    t.match(outbox.take(3, 1), { done: [done], models: [] }, 'no more than asked for');
+    outbox.put('model', { kind: 'model', model: { ...model, state: 'warm' } });
+    t.match(outbox.take(4, 9), { models: [{ state: 'warm' }] }, 'the newest state only');
+    t.same(outbox.settle(4), ['model']);
+    t.same(outbox.settle(3), [], 'a result is not gone before it is acknowledged');
+    t.equal(outbox.hasWaiting, true);
+    outbox.holdBack('task');
+    t.match(outbox.take(5, 9), { done: [] });
+    outbox.releaseHeldBack();
+    t.match(outbox.take(6, 9), { done: [done] });
+    outbox.delete('task');
+    t.equal(outbox.isEmpty, true);
+  },
+);
 
 t.test('a report that was tampered with is refused or read, and never anything else', async (t) => {
   const rng = createSeededRng('tamper');

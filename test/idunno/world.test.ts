@@ -273,6 +273,35 @@ t.test('a new revision takes over whole, and running jobs keep theirs', async (t
   await finish(t, world, job);
 });
 
+t.test(
+  'a worker calls about twice for each task, and hardly when there is nothing to do',
+  async (t) => {
+    const world = await startWorld({ itemMs: () => 20 }, 1);
+    const job = await startJob(world, 300);
+    await finish(t, world, job, { isLast: false });
+    const calls = world.calls.get('n1') ?? 0;
+    t.ok(calls < 60 * 2 + 20, `60 tasks took ${calls} calls`);
+    await world.clock.advanceSettled(60_000);
+    const idle = (world.calls.get('n1') ?? 0) - calls;
+    t.ok(idle <= 20, `a minute without work took ${idle} calls`);
+    await world.stop();
+  },
+);
+
+t.test(
+  'a worker whose running task is not its lease any more does not call without end',
+  async (t) => {
+    const world = await startWorld({ itemMs: () => 500 });
+    const job = await startJob(world, 300, { batchSize: 20 });
+    await world.until('leases', () => leasesOf(world, 'n2').length > 0);
+    await world.clock.runUntil(world.client.pause(job));
+    const before = world.calls.get('n2') ?? 0;
+    await world.clock.advanceSettled(5_000);
+    t.ok((world.calls.get('n2') ?? 0) - before <= 10);
+    await world.stop();
+  },
+);
+
 t.test('a draining worker finishes what it has begun and takes no more', async (t) => {
   const world = await startWorld({ itemMs: () => 20 });
   const job = await startJob(world, 300);
@@ -292,10 +321,10 @@ async function startJob(world: World, count: number, spec: { batchSize?: number 
 }
 
 /** Runs to the end: every query has one result, and the proof holds. */
-async function finish(t: Test, world: World, job: number): Promise<void> {
+async function finish(t: Test, world: World, job: number, { isLast = true } = {}): Promise<void> {
   await world.until('the end', () => stateOf(world, job) === 'succeeded');
   t.match(await world.client.verify(job), { ok: true, missing: 0, duplicated: 0, problems: [] });
-  await world.stop();
+  if (isLast) await world.stop();
 }
 
 function stateOf(world: World, job: number) {

@@ -70,6 +70,8 @@ export class World {
   readonly files = new Map<string, Stored>();
   readonly nodes = new Map<string, Idunno>();
   readonly engines = new Map<string, FakeEngine>();
+  /** Calls to the leader, by node. */
+  readonly calls = new Map<string, number>();
   /** Nodes whose calls to the leader are lost on the way. */
   readonly cutOff = new Set<string>();
   /** Names of inputs whose bytes cannot be read at the moment. */
@@ -234,6 +236,7 @@ export class World {
       openSession: async () => 1,
       query: async (query, args) => this.store.query(query, args),
       callLeader: async (method, args, options) => {
+        this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
         await this.clock.sleep(0.2);
         if (this.cutOff.has(name)) throw new IdunnoError('CONNECTION_LOST', 'cut off');
         const leader = this.#leader;
