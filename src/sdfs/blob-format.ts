@@ -1,7 +1,7 @@
 /**
  * How a blob lies on disk: pure encoding and decoding, format version 1.
  *
- *     header   32 B   magic "IDBLOB" | u16 format | u64 blob id | u32 block bytes | 8 B zero | u32 crc
+ *     header   32 B   magic "IDBLOB" | u16 format | u64 id | u32 block bytes | 8 B zero | u32 crc
  *     blocks          up to 64 KiB of data | u32 crc      (only the last may be shorter)
  *     about           JSON: what this blob is, enough to rebuild its metadata record
  *     footer   32 B   u64 data bytes | u32 about bytes | u32 crc of about | 8 B zero |

@@ -21,9 +21,10 @@ import {
   CRC_BYTES,
   encodeHeader,
   encodeTail,
-  HEADER_BYTES,
 } from './blob-format.js';
 import { BLOCK_BYTES, SYNC_EVERY_BYTES } from './limits.js';
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Where the writer's file comes from and goes to; the blob store's part of the work. */
 export interface WriterFiles {
@@ -71,7 +72,7 @@ export class BlobWriter {
     this.#pendingBytes += chunk.length;
     if (this.#pendingBytes < CHUNK_BYTES) return;
     await this.#guard(async () => {
-      while (this.#pendingBytes >= CHUNK_BYTES) await this.#flush(this.#take(CHUNK_BYTES), []);
+      while (this.#pendingBytes >= CHUNK_BYTES) await this.#flush(CHUNK_BYTES, NO_BYTES);
     });
   }
 
@@ -85,7 +86,7 @@ export class BlobWriter {
     await this.#guard(async () => this.#checkExpected(expected, sha256));
     const about = this.#about(sha256);
     await this.#guard(async () => {
-      await this.#flush(this.#take(this.#pendingBytes), [encodeTail(about)]);
+      await this.#flush(this.#pendingBytes, encodeTail(about));
       await this.#sync();
       await this.#file?.close();
       this.#file = undefined;
@@ -144,43 +145,44 @@ export class BlobWriter {
     }
   }
 
-  /** The first `bytes` of what waits, as one piece. */
-  #take(bytes: number): Uint8Array {
-    const taken = Buffer.allocUnsafe(bytes);
-    let at = 0;
-    let used = 0;
-    for (const chunk of this.#pending) {
-      const part = chunk.subarray(0, bytes - at);
-      taken.set(part, at);
-      at += part.length;
-      if (part.length < chunk.length) {
-        this.#pending[used] = chunk.subarray(part.length);
-        break;
-      }
-      used += 1;
-      if (at === bytes) break;
-    }
-    this.#pending.splice(0, used);
-    this.#pendingBytes -= bytes;
-    return taken;
-  }
-
-  /** Writes the header if nothing was written yet, these data as blocks, and what follows them. */
-  async #flush(data: Uint8Array, after: readonly Uint8Array[]): Promise<void> {
-    const pieces: Uint8Array[] = this.#fileBytes === 0 ? [encodeHeader(this.blob)] : [];
-    for (let at = 0; at < data.length; at += BLOCK_BYTES) {
-      const block = data.subarray(at, at + BLOCK_BYTES);
-      const crc = Buffer.alloc(CRC_BYTES);
-      crc.writeUInt32LE(blockCrc(this.blob, this.#block, block));
+  /**
+   * Writes the header if nothing was written yet, the first `bytes` of what waits as blocks, and
+   * `tail`. Bytes are copied once, into the piece that goes to the disk.
+   */
+  async #flush(bytes: number, tail: Uint8Array): Promise<void> {
+    const header = this.#fileBytes === 0 ? encodeHeader(this.blob) : NO_BYTES;
+    const blocks = Math.ceil(bytes / BLOCK_BYTES);
+    const span = Buffer.allocUnsafe(header.length + bytes + blocks * CRC_BYTES + tail.length);
+    span.set(header);
+    let at = header.length;
+    for (let left = bytes; left > 0; left -= BLOCK_BYTES) {
+      const block = span.subarray(at, at + Math.min(BLOCK_BYTES, left));
+      this.#takeInto(block);
+      at += block.length;
+      at = span.writeUInt32LE(blockCrc(this.blob, this.#block, block), at);
       this.#block += 1;
-      pieces.push(block, crc);
     }
-    const span = Buffer.concat([...pieces, ...after]);
+    span.set(tail, at);
+    assert(at + tail.length === span.length, 'a span is filled to its end');
     this.#file ??= await this.#files.open();
-    assert(this.#fileBytes > 0 || span.length >= HEADER_BYTES, 'a blob begins with its header');
     await this.#file.write(this.#fileBytes, span);
     this.#fileBytes += span.length;
     if (this.#fileBytes - this.#syncedBytes >= SYNC_EVERY_BYTES) await this.#sync();
+  }
+
+  /** Moves the first of what waits into `block`, which it fills. */
+  #takeInto(block: Uint8Array): void {
+    let at = 0;
+    while (at < block.length) {
+      const [chunk] = this.#pending;
+      assert(chunk !== undefined, 'what waits is as long as it was counted');
+      const part = chunk.subarray(0, block.length - at);
+      block.set(part, at);
+      at += part.length;
+      if (part.length < chunk.length) this.#pending[0] = chunk.subarray(part.length);
+      else this.#pending.shift();
+    }
+    this.#pendingBytes -= block.length;
   }
 
   async #sync(): Promise<void> {

@@ -19,12 +19,15 @@ export class BoundedMap<K, V> {
     return this.#map.get(key);
   }
 
-  set(key: K, value: V): void {
+  /** Returns the value that had to go, if one had to. */
+  set(key: K, value: V): V | undefined {
     this.#map.delete(key);
     this.#map.set(key, value);
-    if (this.#map.size <= this.#max) return;
-    const [oldest] = this.#map.keys();
-    if (oldest !== undefined) this.#map.delete(oldest);
+    if (this.#map.size <= this.#max) return undefined;
+    const [oldest] = this.#map;
+    if (oldest === undefined) return undefined;
+    this.#map.delete(oldest[0]);
+    return oldest[1];
   }
 
   delete(key: K): void {

@@ -186,8 +186,17 @@ export class SdfsNodeClient implements SdfsClient {
 
   async versions(name: string, count: number): Promise<readonly FileVersion[]> {
     checkFileName(name);
-    const found = await this.#parts.store.query('sdfs.versions', [name, count]);
-    return readList(found, 'versions', PAGE_ROWS_MAX, readLocated).map(publicVersion);
+    const all: FileVersion[] = [];
+    for (let below = Number.MAX_SAFE_INTEGER; all.length < count; ) {
+      const limit = Math.min(count - all.length, PAGE_ROWS_MAX);
+      const answer = await this.#parts.store.query('sdfs.versions', [name, limit, below]);
+      const page = readList(answer, 'versions', PAGE_ROWS_MAX, readLocated);
+      all.push(...page.map(publicVersion));
+      const oldest = page.at(-1);
+      if (oldest === undefined || page.length < limit) break;
+      below = oldest.version;
+    }
+    return all;
   }
 
   async stat(name: string, version?: number): Promise<FileVersion> {
@@ -254,11 +263,12 @@ export class SdfsNodeClient implements SdfsClient {
         else this.#located.set(keyOf(file), found);
         return found;
       },
+      forget: (file) => this.#located.delete(keyOf(file)),
       onBadCopy: (blob, node, error) => this.reportBad(blob, node, error),
     };
   }
 
-  /** Tells the leader of a bad copy, without being waited for: it is found again if this is lost. */
+  /** Tells the leader of a bad copy; nobody waits: if this is lost it is found again. */
   reportBad(blob: number, node: NodeId, error: IdunnoError): void {
     const args = [blob, node, error.message];
     this.#parts.store

@@ -43,6 +43,7 @@ export interface GatherParts {
 
 /** So many times the time after which a write gets company. */
 const VERY_LATE = 4;
+const ENOUGH = new IdunnoError('ABORTED', 'enough copies are durable');
 /** Between two questions to the leader while nothing else can be done. */
 const ASK_PAUSE_MS = 150;
 
@@ -87,7 +88,7 @@ export class CopyGatherer {
 
   /** Stops what is still being written. */
   close(): void {
-    this.#stop.abort(new IdunnoError('ABORTED', 'enough copies are durable'));
+    this.#stop.abort(ENOUGH);
   }
 
   /** Resolves with at least `goal` copies, or as many as there are live nodes. */
@@ -101,7 +102,9 @@ export class CopyGatherer {
       if (waitedMs >= this.#options.patienceMs) throw this.#notEnough(goal);
       const seen = this.#events;
       const missing = goal - this.#have.size;
-      const streams = missing + this.#hedges(missing, waitedMs);
+      // All that are wanted are begun at once, also when fewer are enough for the answer.
+      const wanted = Math.max(missing, this.#options.wanted - this.#have.size);
+      const streams = wanted + this.#hedges(missing, waitedMs);
       this.#launch(streams);
       const isShort = this.#running.size < streams && this.#queue.length === 0;
       if (isShort && clock.now() - askedMs >= ASK_PAUSE_MS) {

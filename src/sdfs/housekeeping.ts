@@ -74,7 +74,7 @@ export class Housekeeper implements LeaderDuty {
 
   async #prune(signal: AbortSignal): Promise<void> {
     const { store, clock } = this.#parts;
-    const beforeMs = Math.max(0, clock.wall() - this.#options.pruneAfterMs);
+    const beforeMs = Math.max(0, Math.floor(clock.wall()) - this.#options.pruneAfterMs);
     const names: string[] = [];
     for await (const [key, row] of store.view().scan(TOMBS, { limit: SCAN_MAX })) {
       if (row.ms < beforeMs) names.push(String(key[0]));
@@ -88,7 +88,7 @@ export class Housekeeper implements LeaderDuty {
 
   async #forgetTokens(signal: AbortSignal): Promise<void> {
     const { store, clock } = this.#parts;
-    const beforeMs = Math.max(0, clock.wall() - FORGET_AFTER_MS);
+    const beforeMs = Math.max(0, Math.floor(clock.wall()) - FORGET_AFTER_MS);
     let after: Key | undefined;
     for (;;) {
       const range = after === undefined ? {} : { after };

@@ -63,16 +63,19 @@ function locate(view: ReadView, name: string, version: number): LocatedVersion |
     holders: holders.map(({ node }) => readNode(node, 'holder')),
     blob: row.blob,
     offset: row.at,
+    up: holders.filter((holder) => holder.rank === 0).length,
   };
 }
 
-/** `sdfs.versions` [name, count] → located versions, newest first. */
+/** `sdfs.versions` [name, count, below?] → located versions, newest first, of smaller numbers. */
 const versions: Query = (view, args) => {
   const name = readText(args[0], 'name');
   const count = readInt(args[1], 'count', 1, PAGE_ROWS_MAX);
+  const below = readInt(args[2] ?? Number.MAX_SAFE_INTEGER, 'below', 1);
   const file = visibleFile(view, name);
+  const newest = Math.min(file.latest, below - 1);
   const found: Wire[] = [];
-  for (let version = file.latest; version > file.gone && found.length < count; version -= 1) {
+  for (let version = newest; version > file.gone && found.length < count; version -= 1) {
     const located = locate(view, name, version);
     if (located !== undefined) found.push(writeLocated(located));
   }

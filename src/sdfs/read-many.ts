@@ -14,7 +14,8 @@ import { type LocatedVersion, readInt, readList, readTuple } from './wire.js';
 
 /** Larger files are streamed one by one: see SdfsClient.get. */
 export const READ_MANY_FILE_BYTES_MAX = 64 * 1024 * 1024;
-const CALL_MS = 10_000;
+/** Without an answer for so long a holder is passed over; each file is then read on its own. */
+const CALL_MS = 2_000;
 const SINGLES_AT_ONCE = 4;
 
 /** A file to be read, and its place in the answer. */
@@ -78,11 +79,12 @@ function shareAmongHolders(wanted: readonly Wanted[], calls: NodeCalls): HolderC
   return result;
 }
 
-/** Only the first holders of a record count: they are up. */
+/** Holders that are up count; where a record has none, its first. */
 function busiestHolder(left: readonly Wanted[]): NodeId | undefined {
   const counts = new Map<NodeId, number>();
   for (const { file } of left) {
-    for (const node of file.holders.slice(0, 4)) counts.set(node, (counts.get(node) ?? 0) + 1);
+    for (const node of file.holders.slice(0, Math.max(1, file.up)))
+      counts.set(node, (counts.get(node) ?? 0) + 1);
   }
   let best: NodeId | undefined;
   for (const [node, count] of counts) {
@@ -138,6 +140,7 @@ async function readFrom(
     });
   } catch (error) {
     // Whatever it was, each file gets its own try.
+    for (const { file } of call.wanted) parts.forget(file);
     void error;
   }
 }

@@ -25,6 +25,8 @@ export interface ReadParts {
   readonly rng: Rng;
   /** The record anew: holders change. Undefined: the version is gone. */
   readonly locate: (file: LocatedVersion) => Promise<LocatedVersion | undefined>;
+  /** A holder of the record did not serve: whoever remembers the record should ask anew. */
+  readonly forget: (file: LocatedVersion) => void;
   /** Told of a copy whose checksums pass and whose bytes are still not those recorded. */
   readonly onBadCopy: (blob: number, node: NodeId, error: IdunnoError) => void;
 }
@@ -99,7 +101,7 @@ class VersionReader {
       try {
         yield* this.#drain(opened);
       } finally {
-        opened.abort.abort(new IdunnoError('ABORTED', 'the reader has left'));
+        opened.abort.abort(READER_LEFT);
       }
     }
   }
@@ -126,7 +128,7 @@ class VersionReader {
     for (;;) {
       if (next.done === true) {
         if (this.#at < this.#file.bytes) {
-          this.#failures.set(node, new IdunnoError('CORRUPT', `${node} gave too few bytes`));
+          this.#noteFailure(node, new IdunnoError('CORRUPT', `${node} gave too few bytes`));
         }
         return;
       }
@@ -141,7 +143,7 @@ class VersionReader {
         next = await rest.next();
       } catch (error) {
         this.#throwIfAborted();
-        this.#failures.set(node, asIdunnoError(error));
+        this.#noteFailure(node, error);
         return;
       }
     }
@@ -164,12 +166,12 @@ class VersionReader {
     const { calls, rng } = this.#parts;
     const rank = (node: NodeId, at: number): number => {
       if (this.#failures.has(node)) return 1_000 + at;
-      // The record lists nodes that are up first; chance only shares the load among the first.
-      return node === calls.self ? -1 : at < 4 ? rng.float() : at;
+      // The record lists nodes that are up first; chance shares the load among these.
+      return node === calls.self ? -1 : at < this.#file.up ? rng.float() : at;
     };
     const ranked = this.#file.holders
-      .filter((node) => !this.#bad.has(node))
-      .map((node, at) => ({ node, rank: rank(node, at) }));
+      .map((node, at) => ({ node, rank: rank(node, at) }))
+      .filter(({ node }) => !this.#bad.has(node));
     return ranked.sort((a, b) => a.rank - b.rank).map(({ node }) => node);
   }
 
@@ -212,7 +214,7 @@ class VersionReader {
           (error: unknown) => {
             running -= 1;
             if (isOver) return;
-            this.#failures.set(node, asIdunnoError(error));
+            this.#noteFailure(node, error);
             startNext();
             if (running > 0 || next < holders.length) return;
             finish();
@@ -238,6 +240,11 @@ class VersionReader {
     });
     const rest = guardStall(body, clock, STALL_MS, `the next chunk of ${node}`);
     return { node, first: await rest.next(), rest, abort };
+  }
+
+  #noteFailure(node: NodeId, error: unknown): void {
+    this.#failures.set(node, asIdunnoError(error));
+    this.#parts.forget(this.#file);
   }
 
   async #refresh(): Promise<void> {
@@ -271,4 +278,5 @@ class VersionReader {
   }
 }
 
+const READER_LEFT = new IdunnoError('ABORTED', 'the reader has left');
 const LOST_RACE = new IdunnoError('ABORTED', 'another holder was faster');

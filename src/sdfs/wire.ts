@@ -72,15 +72,17 @@ export interface LocatedVersion extends FileVersion {
   readonly blob: number;
   /** Where the file begins in the blob's data; not 0 only in packs. */
   readonly offset: number;
+  /** So many of the first holders are on nodes that are up. */
+  readonly up: number;
 }
 
 export function writeLocated(file: LocatedVersion): Wire {
-  const { name, version, bytes, sha256, createdMs, holders, blob, offset } = file;
-  return [name, version, bytes, sha256, createdMs, [...holders], blob, offset];
+  const { name, version, bytes, sha256, createdMs, holders, blob, offset, up } = file;
+  return [name, version, bytes, sha256, createdMs, [...holders], blob, offset, up];
 }
 
 export function readLocated(value: Wire | undefined, what = 'a file version'): LocatedVersion {
-  const parts = readTuple(value, what, 8);
+  const parts = readTuple(value, what, 9);
   return {
     name: readText(parts[0], `${what}: name`),
     version: readInt(parts[1], `${what}: version`, 1),
@@ -90,6 +92,7 @@ export function readLocated(value: Wire | undefined, what = 'a file version'): L
     holders: readList(parts[5], `${what}: holders`, 1000, readNode),
     blob: readInt(parts[6], `${what}: blob`, 1),
     offset: readInt(parts[7], `${what}: offset`),
+    up: readInt(parts[8], `${what}: holders that are up`),
   };
 }
 

@@ -1,13 +1,13 @@
-/** Memory of a transfer stays within a few chunks per hop, whatever the file's size and the pace. */
+/** Memory of a transfer: a few chunks per hop, whatever the file's size and the pace. */
 import t from 'tap';
 import { MIB, must } from '../../src/base/index.js';
 import { LightDisk } from './light-disk.js';
 import { bytesOf, sourceOf, World } from './world.js';
 
-const FILE_BYTES = 48 * MIB;
+const FILE_BYTES = 32 * MIB;
 const BYTES = bytesOf(FILE_BYTES);
-/** Per hop: a pipe of 4 MiB, the network's window of 4 MiB, and what is being written. */
-const HOP_BYTES_MAX = 12 * MIB;
+/** A hop: a pipe of at most 4 MiB, the network's window of as much, and what is being written. */
+const HOP_BYTES_MAX = 8 * MIB;
 
 interface Meter {
   readonly written: Map<string, number>;

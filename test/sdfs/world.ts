@@ -24,6 +24,7 @@ import {
   type Wire,
 } from '../../src/net/index.js';
 import { createSdfs, type PutSource, type Sdfs, sdfsModule } from '../../src/sdfs/index.js';
+import { BLOBS } from '../../src/sdfs/tables.js';
 import {
   type Change,
   createTestStore,
@@ -320,4 +321,49 @@ export async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8A
   const pieces: Uint8Array[] = [];
   for await (const piece of stream) pieces.push(piece);
   return Buffer.concat(pieces);
+}
+
+/** Files f0, f1, … from all nodes in turn. */
+export async function putFiles(world: World, count: number, size = 2_000): Promise<void> {
+  const put = async (): Promise<void> => {
+    for (let at = 0; at < count; at += 1) {
+      await world
+        .client(`n${(at % world.nodes.size) + 1}`)
+        .put(sourceOf(`f${at}`, bytesOf(size, at)));
+    }
+  };
+  await world.run(put());
+}
+
+/** Small files PREFIX/0, … in packs. */
+export async function putGroup(world: World, count: number, prefix = 'g'): Promise<void> {
+  const put = async (): Promise<void> => {
+    const sources = (async function* () {
+      for (let at = 0; at < count; at += 1) yield sourceOf(`${prefix}/${at}`, bytesOf(300, at));
+    })();
+    for await (const result of world.client().putMany(sources)) void result;
+  };
+  await world.run(put());
+}
+
+/** Copies of each blob on nodes that run, by what the record says. */
+export function copiesUp(world: World): number[] {
+  return world.store
+    .rows(BLOBS)
+    .map(([, row]) => row.holders.filter((node) => world.node(node).isRunning).length);
+}
+
+/** Has every blob its four copies? */
+export function isWhole(world: World): boolean {
+  return copiesUp(world).every((copies) => copies >= 4);
+}
+
+/** Ids of the blobs on a node's disk. */
+export async function filesOn(world: World, name: string): Promise<number[]> {
+  const { disk } = world.node(name);
+  const ids: number[] = [];
+  for (const folder of await world.run(disk.list('/data/blobs'))) {
+    ids.push(...(await world.run(disk.list(`/data/blobs/${folder}`))).map(Number));
+  }
+  return ids.sort((a, b) => a - b);
 }
