@@ -174,6 +174,7 @@ export class SwimCluster {
     const node = this.#node(name);
     this.crash(name);
     node.epoch++;
+    node.frozenUntilMs = 0;
     this.#boot(node);
   }
 
@@ -312,9 +313,12 @@ export class SwimCluster {
     if (!node.isUp) return;
     const now = this.clock.now();
     if (now < node.frozenUntilMs && input.kind !== 'start') {
-      const wait = node.frozenUntilMs - now;
-      if (input.kind === 'packet')
-        this.clock.setTimer(wait, () => this.#step(node, { ...input, now: this.clock.now() }));
+      // It waits in the socket, or in the main thread, until the process goes on.
+      if (input.kind === 'tick') return;
+      const { epoch } = node;
+      this.clock.setTimer(node.frozenUntilMs - now, () => {
+        if (node.epoch === epoch) this.#step(node, { ...input, now: this.clock.now() });
+      });
       return;
     }
     for (const effect of node.core.step(input)) this.#perform(node, effect);

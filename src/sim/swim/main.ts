@@ -1,7 +1,8 @@
 /**
  * The membership study from the command line:
  *
- *     node dist/src/sim/swim/main.js [--seeds N] [--from SEED] [--sizes 10,100,1000] [-o json]
+ *     node dist/src/sim/swim/main.js [--seeds N] [--from SEED] [--sizes 10,100,1000]
+ *         [--loss-s N] [--chaos SEEDS] [-o json]
  *
  * Exit code 0 when every target was met, 1 when one was missed, 2 on wrong arguments.
  */
@@ -10,7 +11,8 @@ import { describeTargets } from '../../base/index.js';
 import { describeRows, runStudy } from './study.js';
 
 const USAGE =
-  'usage: swim/main.js [--seeds N] [--from SEED] [--sizes 10,100] [--loss-s N] [-o json]';
+  'usage: swim/main.js [--seeds N] [--from SEED] [--sizes 10,100] ' +
+  '[--loss-s N] [--chaos SEEDS] [-o json]';
 
 function parse(args: readonly string[]) {
   const { values } = parseArgs({
@@ -20,17 +22,20 @@ function parse(args: readonly string[]) {
       from: { type: 'string', default: '1' },
       sizes: { type: 'string', default: '10,100' },
       'loss-s': { type: 'string', default: '120' },
+      chaos: { type: 'string', default: '20' },
       output: { type: 'string', short: 'o', default: 'text' },
     },
   });
-  const numbers = [values.seeds, values.from, values['loss-s'], ...values.sizes.split(',')];
+  const { seeds, from, chaos, sizes } = values;
+  const numbers = [seeds, from, chaos, values['loss-s'], ...sizes.split(',')];
   const isSound = numbers.every((text) => /^[1-9]\d{0,5}$/.test(text));
   if (!isSound || !['text', 'json'].includes(values.output)) throw new TypeError('bad argument');
   return {
-    seeds: Number(values.seeds),
-    firstSeed: Number(values.from),
-    sizes: values.sizes.split(',').map(Number),
+    seeds: Number(seeds),
+    firstSeed: Number(from),
+    sizes: sizes.split(',').map(Number),
     lossMs: Number(values['loss-s']) * 1000,
+    chaosSeeds: Number(chaos),
     isJson: values.output === 'json',
   };
 }
