@@ -236,18 +236,17 @@ export async function checkFiles(
   const nodes = cluster.alive;
   const clients = new Map<NodeId, ApiClient>(nodes.map((node) => [node, cluster.client(node)]));
   try {
-    for (const [i, record] of records.entries()) {
-      if (record.version === undefined) continue;
-      const readers = options.everyNode
-        ? nodes
-        : [nodes[i % nodes.length]].filter((n) => n !== undefined);
-      for (const node of readers) {
-        const problem = await checkVersion(clients.get(node), record);
-        if (problem === undefined) continue;
-        lost += 1;
-        problems.push(`${record.name} v${record.version} through ${node}: ${problem}`);
-      }
-    }
+    const reads = records.flatMap((record, i) => {
+      if (record.version === undefined) return [];
+      const readers = options.everyNode ? nodes : nodes.slice(i % nodes.length).slice(0, 1);
+      return readers.map((node) => ({ record, node }));
+    });
+    await inParallel(reads, READS_IN_FLIGHT, async ({ record, node }) => {
+      const problem = await checkVersion(clients.get(node), record);
+      if (problem === undefined) return;
+      lost += 1;
+      problems.push(`${record.name} v${record.version} through ${node}: ${problem}`);
+    });
     const first = clients.values().next().value;
     const { duplicated, texts } = await countExtraVersions(first, records);
     problems.push(...texts);
@@ -262,6 +261,21 @@ export async function checkFiles(
   } finally {
     await Promise.all([...clients.values()].map((client) => client.close()));
   }
+}
+
+const READS_IN_FLIGHT = 16;
+
+/** Works on all items, at most `width` at a time. */
+async function inParallel<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const rest = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of rest) await work(item);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
 }
 
 async function checkVersion(
