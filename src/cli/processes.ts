@@ -3,9 +3,8 @@
  * the moment it started, so that an id the system has given to somebody else is never signalled.
  * Both stand in a small file in the node's data folder, written by the starter.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -88,10 +87,19 @@ export function startProcess(options: StartOptions): ChildProcess {
   return child;
 }
 
-/** The last lines a background node wrote. */
-export function lastOutput(dataDir: string, lines: number): string {
+/** How much a background node has written so far. */
+export function outputBytes(dataDir: string): number {
   try {
-    const text = readFileSync(join(dataDir, OUTPUT_FILE), 'utf8');
+    return statSync(join(dataDir, OUTPUT_FILE)).size;
+  } catch {
+    return 0;
+  }
+}
+
+/** What a background node wrote since, at most so many lines. */
+export function outputSince(dataDir: string, bytes: number, lines: number): string {
+  try {
+    const text = readFileSync(join(dataDir, OUTPUT_FILE)).subarray(bytes).toString('utf8');
     return text.trimEnd().split('\n').slice(-lines).join('\n');
   } catch {
     return '';

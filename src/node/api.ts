@@ -81,9 +81,8 @@ function serveMembers(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
 async function clusterStatus(parts: ApiParts): Promise<ClusterStatus> {
   const raft = await parts.raft.status();
   const rows = new Map((await committedNodes(parts)).map((row) => [row.name, row]));
-  const members = new Map(parts.membership.members().map((m) => [m.name as string, m]));
   const nodes = parts.config.nodes.map(({ name, host, port }): NodeStatusRow => {
-    const member = members.get(name);
+    const member = parts.membership.get(name);
     return {
       name,
       host,

@@ -11,8 +11,9 @@ import type { Column } from '../output.js';
 import {
   endProcess,
   isRunning,
-  lastOutput,
   OUTPUT_FILE,
+  outputBytes,
+  outputSince,
   type ProcessRecord,
   readRunning,
   startProcess,
@@ -48,22 +49,25 @@ const up: CommandSpec = {
         context.out.note(`${node.name} runs already (process ${running.pid})`);
         continue;
       }
+      const before = outputBytes(node.dataDir);
       const child = startProcess({
         dataDir: node.dataDir,
         args: nodeArguments(context, config, node),
         isForeground: false,
         env: context.io.env,
       });
-      started.push({ node, child });
+      started.push({ node, child, before });
     }
     const status = await waitUntilUp(context, config, started);
-    sayUp(context, config, status, started.length);
+    if (status !== undefined) sayUp(context, config, status, started.length);
   },
 };
 
 interface Started {
   readonly node: NodeConfig;
   readonly child: ChildProcess;
+  /** Bytes of output that are older than this start. */
+  readonly before: number;
 }
 
 function nodeArguments(
@@ -77,18 +81,21 @@ function nodeArguments(
   return [main, 'node', node.name, '--config', config.path, ...root];
 }
 
-/** Polls every node until all are ready and see each other. Throws when one ends before. */
+/**
+ * Polls every node until all are ready and see each other. Undefined when one of them ended
+ * instead: it has said why, and its exit code is ours.
+ */
 async function waitUntilUp(
   context: CommandContext,
   config: ClusterConfig,
   started: readonly Started[],
-): Promise<ClusterStatus> {
+): Promise<ClusterStatus | undefined> {
   const client = await context.connectTo(config);
   const progress = context.out.progress(config.nodes.length, 'starting');
   let last = 'no node has answered yet';
   try {
     for (let waited = 0; waited < UP_TIMEOUT_MS; waited += UP_POLL_MS) {
-      assertAllRun(started);
+      if (hasOneEnded(context, started)) return undefined;
       const settled = await Promise.allSettled(
         config.nodes.map(({ name }) =>
           client.status({ node: name, timeoutMs: 1_000, signal: context.signal }),
@@ -123,18 +130,22 @@ function leaderText(answers: readonly ClusterStatus[]): string {
   return leader === undefined ? 'no leader yet' : `leader ${leader}`;
 }
 
-/** A node that ended while it was being waited for has said why. */
-function assertAllRun(started: readonly Started[]): void {
-  for (const { node, child } of started) {
-    if (child.exitCode === null && child.signalCode === null) continue;
-    const said = lastOutput(node.dataDir, 4);
-    const how = child.signalCode ?? `exit code ${child.exitCode}`;
-    throw new IdunnoError(
-      child.exitCode === 2 ? 'BAD_CONFIG' : 'UNAVAILABLE',
-      `${node.name} ended at once (${how})${said === '' ? '' : `:\n${said}`}`,
-    );
-  }
+/** Shows what the first of them said that has ended. */
+function hasOneEnded(context: CommandContext, started: readonly Started[]): boolean {
+  const ended = started.find(({ child }) => child.exitCode !== null || child.signalCode !== null);
+  if (ended === undefined) return false;
+  const { node, child, before } = ended;
+  const how = child.signalCode ?? `exit code ${child.exitCode}`;
+  context.out.note(`${node.name} ended at once (${how}):`);
+  context.out.note(outputSince(node.dataDir, before, SHOWN_LINES));
+  if (started.length > 1) context.out.note('the others go on; idunno down ends them');
+  context.setExitCode(child.exitCode ?? NODE_FAILED_EXIT);
+  return true;
 }
+
+/** A config may have many problems, each on its line. */
+const SHOWN_LINES = 40;
+const NODE_FAILED_EXIT = 70;
 
 function sayUp(
   context: CommandContext,

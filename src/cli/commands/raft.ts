@@ -86,4 +86,21 @@ const get: CommandSpec = {
   },
 };
 
-export const RAFT_COMMANDS: readonly CommandSpec[] = [status, transfer, put, get];
+const ls: CommandSpec = {
+  noun: 'settings',
+  verb: 'ls',
+  summary: 'the small replicated values',
+  args: [{ name: 'prefix', help: 'only keys that start with it', optional: true }],
+  async run(context) {
+    const client = await context.client();
+    const found = await client.settingsList(context.optionalArg('prefix') ?? '');
+    context.out.list('settings', found, [
+      { title: 'key', value: (row) => row.key },
+      { title: 'value', value: (row) => row.value },
+      { title: 'puts', value: (row) => String(row.revision), align: 'right' },
+      { title: 'index', value: (row) => String(row.index), align: 'right', wide: true },
+    ]);
+  },
+};
+
+export const RAFT_COMMANDS: readonly CommandSpec[] = [status, transfer, put, get, ls];
