@@ -55,6 +55,7 @@ export class SwimContext {
   #heardMs: Ms = Number.NEGATIVE_INFINITY;
   #now: Ms = 0;
   #effects: Effect[] = [];
+  #seq = 0;
   #gossipAtMs: Ms | undefined;
   #lastGossipMs: Ms = Number.NEGATIVE_INFINITY;
 
@@ -99,6 +100,12 @@ export class SwimContext {
 
   markHeard(): void {
     this.#heardMs = this.#now;
+  }
+
+  /** Numbers this node's pings, relayed ones included. */
+  nextSeq(): number {
+    this.#seq = (this.#seq + 1) % 2 ** 32;
+    return this.#seq;
   }
 
   emit(effect: Effect): void {

@@ -23,6 +23,7 @@ import type { MemberRecord, Message, Origin, Packet } from './messages.js';
 import { Neighbourhood } from './neighbourhood.js';
 import { Prober } from './probe.js';
 import type { Effect, Input, SwimOptions, Task } from './protocol.js';
+import { Relayer } from './relay.js';
 import { ringNeighbours } from './ring.js';
 import { Ladder } from './suspicion.js';
 import { Syncer } from './sync.js';
@@ -36,6 +37,7 @@ export class SwimCore {
   readonly #ladder: Ladder;
   readonly #claims: Claims;
   readonly #prober: Prober;
+  readonly #relayer: Relayer;
   readonly #syncer: Syncer;
   readonly #healer: Healer;
   readonly #neighbourhood: Neighbourhood;
@@ -58,6 +60,7 @@ export class SwimCore {
       onMet: (entry) => this.#prober.onNewMember(entry.name),
     });
     this.#syncer = new Syncer(this.#context);
+    this.#relayer = new Relayer(this.#context);
     this.#prober = new Prober(this.#context, this.#ladder, {
       onDigest: (entry, digest) => this.#syncer.onDigest(entry, digest),
       onHeard: () => this.#onHeard(),
@@ -183,7 +186,7 @@ export class SwimCore {
         this.#prober.onProbeDue(task.seq);
         break;
       case 'relay':
-        this.#prober.onRelayDue(task.seq);
+        this.#relayer.onDue(task.seq);
         break;
       case 'expire':
       case 'delete':
@@ -226,12 +229,13 @@ export class SwimCore {
         this.#prober.onPing(from, sender, message);
         break;
       case 'ack': {
+        if (this.#relayer.maybePassOn(sender, message.seq)) break;
         const how = from.via === 'udp' ? 'UDP' : 'TCP';
         this.#prober.onAck(sender, message.seq, message.digest, how);
         break;
       }
       case 'ping-req':
-        this.#prober.onPingRequest(from, message);
+        this.#relayer.onPingRequest(from, message);
         break;
       case 'indirect-ack':
         this.#prober.onIndirectAck(sender, message.seq, message.target);

@@ -107,6 +107,19 @@ export function recordOf(entry: MemberEntry, nowMs: Ms): MemberRecord {
   return { ...record, accuser: entry.accuser, holdMs: entry.holdMs };
 }
 
+/**
+ * What is held against that boot of the member and it should hear, so that it can refute it
+ * (Lifeguard's buddy system): nothing while it is believed Active.
+ */
+export function claimsAgainst(
+  entry: MemberEntry | undefined,
+  epoch: BootEpoch,
+  nowMs: Ms,
+): MemberRecord[] {
+  if (entry === undefined || entry.epoch !== epoch || entry.state === 'active') return [];
+  return [recordOf(entry, nowMs)];
+}
+
 /** The entry as users see it. */
 export function memberOf(entry: MemberEntry, nowMs: Ms): Member {
   return {

@@ -16,9 +16,10 @@
 import { assert, type BootEpoch, type Ms, type NodeId } from '../base/index.js';
 import { INDIRECT_COUNT, OPEN_PROBES_MAX } from './config.js';
 import type { SwimContext } from './context.js';
-import { isLive, type MemberEntry, recordOf } from './members.js';
+import { claimsAgainst, isLive, type MemberEntry } from './members.js';
 import type { Digest, Introducer, MemberRecord, Origin, Sender } from './messages.js';
 import { RING_SLOTS, ringNeighbour } from './ring.js';
+import { RoundRobin } from './round-robin.js';
 import type { Ladder } from './suspicion.js';
 
 /** Why a probe was begun; the slots are named after the neighbour they probe. */
@@ -30,6 +31,9 @@ export type ProbeReason =
   | 'told of a claim'
   | 'greeting';
 
+/** Answers over TCP alone after which a member's UDP is called blocked. */
+const TCP_ONLY_WARNING = 5;
+
 interface Probe {
   readonly seq: number;
   readonly target: NodeId;
@@ -40,14 +44,6 @@ interface Probe {
   stage: 'direct' | 'indirect' | 'late';
   helpers: readonly NodeId[];
   nacks: number;
-}
-
-/** A ping on behalf of another node. */
-interface Relay {
-  readonly requester: Origin;
-  readonly seq: number;
-  readonly target: NodeId;
-  isNacked: boolean;
 }
 
 export interface ProbeActions {
@@ -64,29 +60,31 @@ export class Prober {
   readonly #ladder: Ladder;
   readonly #actions: ProbeActions;
   readonly #probes = new Map<number, Probe>();
-  readonly #relays = new Map<number, Relay>();
   /** Members with a probe that is not yet decided: no second one is begun meanwhile. */
   readonly #undecided = new Map<NodeId, number>();
+  /** Answers in a row that came over TCP only; bounded by the ring's few links. */
+  readonly #tcpOnly = new Map<NodeId, number>();
   #slot = 0;
-  #seq = 0;
-  #robin: NodeId[] = [];
+  readonly #robin: RoundRobin;
 
   constructor(context: SwimContext, ladder: Ladder, actions: ProbeActions) {
     this.#context = context;
     this.#ladder = ladder;
     this.#actions = actions;
+    this.#robin = new RoundRobin(context.rng);
   }
 
   /** One of the four slots of the period. */
   onSlot(): void {
     const ringSlot = RING_SLOTS[this.#slot];
     this.#slot = (this.#slot + 1) % (RING_SLOTS.length + 1);
+    const { table, self } = this.#context;
     if (ringSlot === undefined) {
-      const name = this.#nextOfRobin();
+      const isActive = (name: NodeId) => table.get(name)?.state === 'active';
+      const name = this.#robin.next(table.active, isActive);
       if (name !== undefined) this.#probeName(name, 'random member');
       return;
     }
-    const { table, self } = this.#context;
     const neighbour = ringNeighbour(table.active, self.name, ringSlot);
     const suspect = ringNeighbour(table.live, self.name, ringSlot);
     if (neighbour !== undefined) this.#probeName(neighbour, ringSlot);
@@ -96,7 +94,7 @@ export class Prober {
   /** Begins a probe unless one of the same member is undecided. */
   probe(entry: MemberEntry, reason: ProbeReason): void {
     if (this.#undecided.has(entry.name) || entry.name === this.#context.self.name) return;
-    const claims = entry.state === 'active' ? [] : [recordOf(entry, this.#context.now)];
+    const claims = claimsAgainst(entry, entry.epoch, this.#context.now);
     const seq = this.#open(entry.name, entry.epoch, reason);
     if (seq === undefined) return;
     this.#undecided.set(entry.name, seq);
@@ -118,9 +116,9 @@ export class Prober {
     const entry = table.get(introducer.name);
     const seq = this.#open(introducer.name, 0, 'greeting');
     if (seq === undefined) return;
-    const claims = [this.#context.selfRecord()];
-    if (entry !== undefined && entry.state !== 'active') claims.push(recordOf(entry, now));
-    this.#ping(introducer, introducer.name, 0, seq, claims, true);
+    const claims = claimsAgainst(entry, entry?.epoch ?? 0, now);
+    const first = [this.#context.selfRecord(), ...claims];
+    this.#ping(introducer, introducer.name, 0, seq, first, true);
   }
 
   /** The next stage of a probe is due. */
@@ -146,20 +144,6 @@ export class Prober {
     }
   }
 
-  /** A relayed ping: first the nack is due, later the end of the wait for a late answer. */
-  onRelayDue(seq: number): void {
-    const relay = this.#relays.get(seq);
-    if (relay === undefined) return;
-    if (relay.isNacked) {
-      this.#relays.delete(seq);
-      return;
-    }
-    relay.isNacked = true;
-    this.#context.send(relay.requester, { type: 'nack', seq: relay.seq });
-    const { now, timing, agenda } = this.#context;
-    agenda.push(now + timing.lateAnswerMs, { kind: 'relay', seq });
-  }
-
   /** Somebody asks whether this node lives. */
   onPing(
     from: Origin,
@@ -174,57 +158,18 @@ export class Prober {
       return;
     }
     const first = ping.introduce ? [own] : [];
-    const entry = table.get(sender.name);
-    const isWronged = entry?.epoch === sender.epoch && entry.state !== 'active';
-    if (entry !== undefined && isWronged && !sender.isObserver) first.push(recordOf(entry, now));
+    if (!sender.isObserver) first.push(...claimsAgainst(table.get(sender.name), sender.epoch, now));
     this.#context.send(from, { type: 'ack', seq: ping.seq, digest: this.#context.digest() }, first);
   }
 
-  /** Another node's direct probe was late: ping the member for it. */
-  onPingRequest(
-    from: Origin,
-    request: {
-      seq: number;
-      target: NodeId;
-      targetEpoch: BootEpoch;
-      host: string;
-      port: number;
-    },
-  ): void {
-    const { self, table, now, timing, agenda } = this.#context;
-    if (request.target === self.name) {
-      const target = this.#context.sender;
-      if (request.targetEpoch !== self.epoch) return;
-      this.#context.send(from, { type: 'indirect-ack', seq: request.seq, target });
-      return;
-    }
-    if (this.#relays.size >= OPEN_PROBES_MAX) return;
-    const seq = this.#nextSeq();
-    const { target } = request;
-    this.#relays.set(seq, { requester: from, seq: request.seq, target, isNacked: false });
-    agenda.push(now + timing.nackAfterMs, { kind: 'relay', seq });
-    const entry = table.get(target);
-    const isWronged = entry?.epoch === request.targetEpoch && entry.state !== 'active';
-    const claims = entry !== undefined && isWronged ? [recordOf(entry, now)] : [];
-    this.#ping(request, target, request.targetEpoch, seq, claims);
-  }
-
-  /** A member answers: to this node's own probe, or to one that it relays. */
+  /** A member answers this node's own probe. */
   onAck(sender: Sender, seq: number, digest: Digest, how: 'UDP' | 'TCP'): void {
-    const relay = this.#relays.get(seq);
-    if (relay !== undefined) {
-      if (relay.target !== sender.name) return;
-      this.#relays.delete(seq);
-      this.#actions.onHeard();
-      const message = { type: 'indirect-ack', seq: relay.seq, target: sender } as const;
-      this.#context.send(relay.requester, message);
-      return;
-    }
     const probe = this.#answered(seq, sender);
     if (probe === undefined) return;
     if (probe.stage !== 'late') this.#context.health.improve();
     const entry = this.#credit(probe, sender, `it answered over ${how}`);
     this.#actions.onContact();
+    this.#countPlanes(sender.name, how);
     if (entry !== undefined) this.#actions.onDigest(entry, digest);
   }
 
@@ -254,24 +199,7 @@ export class Prober {
 
   /** A newcomer takes its turn at a random place of the round (SWIM §4.3). */
   onNewMember(name: NodeId): void {
-    this.#robin.splice(this.#context.rng.int(this.#robin.length + 1), 0, name);
-  }
-
-  #nextOfRobin(): NodeId | undefined {
-    const { table, rng } = this.#context;
-    for (let turn = 0; turn < 2; turn++) {
-      while (this.#robin.length > 0) {
-        const name = this.#robin.pop();
-        if (name !== undefined && table.get(name)?.state === 'active') return name;
-      }
-      this.#robin = [...table.active];
-      for (let i = this.#robin.length - 1; i > 0; i--) {
-        const j = rng.int(i + 1);
-        const [a, b] = [this.#robin[i], this.#robin[j]];
-        if (a !== undefined && b !== undefined) [this.#robin[i], this.#robin[j]] = [b, a];
-      }
-    }
-    return undefined;
+    this.#robin.insert(name);
   }
 
   #probeName(name: NodeId, reason: ProbeReason): void {
@@ -279,15 +207,10 @@ export class Prober {
     if (entry !== undefined) this.probe(entry, reason);
   }
 
-  #nextSeq(): number {
-    this.#seq = (this.#seq + 1) % 2 ** 32;
-    return this.#seq;
-  }
-
   #open(target: NodeId, epoch: BootEpoch, reason: ProbeReason): number | undefined {
     if (this.#probes.size >= OPEN_PROBES_MAX) return undefined;
     const { now, timing, agenda } = this.#context;
-    const seq = this.#nextSeq();
+    const seq = this.#context.nextSeq();
     const stage = 'direct';
     this.#probes.set(seq, {
       seq,
@@ -328,7 +251,7 @@ export class Prober {
       this.#context.sendTo(to, { type: 'ping-req', seq, target, targetEpoch, host, port });
     }
     if (streamPort === 0) return;
-    const claims = entry.state === 'active' ? [] : [recordOf(entry, now)];
+    const claims = claimsAgainst(entry, entry.epoch, now);
     const { seq } = probe;
     const message = { type: 'ping', seq, target, targetEpoch, introduce: false } as const;
     this.#context.emit({
@@ -348,6 +271,19 @@ export class Prober {
     this.#probes.delete(seq);
     this.#decide(probe);
     return probe;
+  }
+
+  /** A blocked UDP port must not hide behind TCP: it costs every probe its whole time. */
+  #countPlanes(name: NodeId, how: 'UDP' | 'TCP'): void {
+    if (how === 'UDP') {
+      this.#tcpOnly.delete(name);
+      return;
+    }
+    const count = (this.#tcpOnly.get(name) ?? 0) + 1;
+    this.#tcpOnly.set(name, count);
+    if (count !== TCP_ONLY_WARNING) return;
+    const next = 'UDP between the two is blocked or lost: open the port in the firewall';
+    this.#context.log('warn', 'swim.udp-blocked', { member: name, answers: count, next });
   }
 
   #decide(probe: Probe): void {

@@ -3,9 +3,8 @@
  * cuts. Every packet goes through the real codec, so what is simulated is what is sent.
  *
  * Faults: crash (silent for good), restart (a new boot epoch), freeze (the process stands still and
- * answers its backlog afterwards), stall (only its main thread stands still), partition, loss.
- * TCP between threads is modelled as an ordered link that survives loss by retransmission
- * (200 ms each) and carries nothing across a cut.
+ * answers its backlog afterwards), stall (only its main thread stands still), and those of the
+ * network (lossy-network.ts).
  *
  * Checked after every step, in every run: packets keep their budget, encode and decode to what they
  * were; identities and incarnations never go back; nobody lists a member that never was.
@@ -36,21 +35,15 @@ import {
   type MemberState,
   type Origin,
   type Packet,
-  PACKET_BYTES_MAX,
-  SEAL_BYTES_MAX,
   type StreamPeer,
   SwimCore,
   type SwimTiming,
 } from '../../swim/index.js';
+import { LossyNetwork, type LossyNetworkOptions } from './lossy-network.js';
 
-export interface SwimClusterOptions {
+export interface SwimClusterOptions extends LossyNetworkOptions {
   readonly size: number;
   readonly seed: number | string;
-  /** Part of the UDP packets that are lost, in [0, 1]. */
-  readonly lossRate?: number;
-  readonly duplicateRate?: number;
-  /** One way, uniform between the two. */
-  readonly latencyMs?: readonly [Ms, Ms];
   readonly timing?: SwimTiming;
   /** Start as a cluster that has known itself for long; else every node finds the others itself. */
   readonly isWarm?: boolean;
@@ -82,27 +75,13 @@ interface SimNode {
 }
 
 const CLUSTER = clusterNumber('sim');
-const TCP_RETRANSMIT_MS = 200;
+const HOST = '10.0.0.1';
 const PORT_BASE = 10_000;
 
 export class SwimCluster {
   readonly clock = new VirtualClock();
   readonly timing: SwimTiming;
   readonly observations: Observation[] = [];
-  /** Faults that struck, and what the network carried. */
-  readonly counts = {
-    packets: 0,
-    bytes: 0,
-    lost: 0,
-    duplicated: 0,
-    cut: 0,
-    syncs: 0,
-    overslept: 0,
-    packetBytesMax: 0,
-  };
-  /** Stops collecting observations, for long runs of large clusters. */
-  isObserving = true;
-  lossRate: number;
   /** Called with every UDP packet as it is sent, and whether it will arrive. */
   onPacket: ((from: NodeId, to: NodeId, packet: Packet, isLost: boolean) => void) | undefined;
   #hash = 0;
@@ -110,16 +89,16 @@ export class SwimCluster {
   readonly #byName = new Map<NodeId, SimNode>();
   readonly #byPort = new Map<number, SimNode>();
   readonly #options: SwimClusterOptions;
-  readonly #network: Rng;
+  readonly #network: LossyNetwork;
   readonly #rng: Rng;
-  #group: ReadonlyMap<NodeId, number> | undefined;
+  #syncs = 0;
+  #overslept = 0;
 
   constructor(options: SwimClusterOptions) {
     this.#options = options;
     this.timing = options.timing ?? createTiming(PRESETS.local.swim);
-    this.lossRate = options.lossRate ?? 0;
     this.#rng = createSeededRng(options.seed);
-    this.#network = this.#rng.fork('network');
+    this.#network = new LossyNetwork(this.clock, this.#rng.fork('network'), options);
     const digits = String(options.size).length;
     for (let index = 0; index < options.size; index++) {
       const name = nodeId(`n${String(index + 1).padStart(digits, '0')}`);
@@ -131,6 +110,15 @@ export class SwimCluster {
 
   get names(): readonly NodeId[] {
     return this.#nodes.map((node) => node.name);
+  }
+
+  /** What the network carried, the faults that struck, and what they led to. */
+  get counts() {
+    return { ...this.#network.counts, syncs: this.#syncs, overslept: this.#overslept };
+  }
+
+  set lossRate(rate: number) {
+    this.#network.lossRate = rate;
   }
 
   /** One number over everything that was delivered and decided so far. */
@@ -204,11 +192,7 @@ export class SwimCluster {
 
   /** Only nodes of the same group reach each other; without groups the network is whole. */
   partition(...groups: readonly (readonly NodeId[])[]): void {
-    if (groups.length === 0) {
-      this.#group = undefined;
-      return;
-    }
-    this.#group = new Map(groups.flatMap((names, group) => names.map((name) => [name, group])));
+    this.#network.partition(groups);
   }
 
   /** States of one member on all running lists but its own. */
@@ -254,7 +238,7 @@ export class SwimCluster {
   }
 
   #createCore(name: NodeId, port: number, bootEpoch: number): SwimCore {
-    const host = '10.0.0.1';
+    const host = HOST;
     const { timing } = this;
     const rng = this.#rng.fork(`${name}/${bootEpoch}`);
     const introducers = this.#introducers();
@@ -271,7 +255,7 @@ export class SwimCluster {
     const count = Math.min(this.#options.size, this.#options.configured ?? this.#options.size);
     return Array.from({ length: count }, (_, index) => ({
       name: nodeId(`n${String(index + 1).padStart(digits, '0')}`),
-      host: '10.0.0.1',
+      host: HOST,
       port: PORT_BASE + index,
     }));
   }
@@ -291,7 +275,7 @@ export class SwimCluster {
       epoch: node.epoch,
       incarnation: 1,
       state: 'active',
-      host: '10.0.0.1',
+      host: HOST,
       port: node.port,
       streamPort: node.port,
       bootWallMs: this.clock.wall(),
@@ -352,7 +336,7 @@ export class SwimCluster {
         break;
       case 'stream':
         if (effect.dial || node.links.has(effect.to.name)) {
-          if (effect.packet.message.type === 'sync') this.counts.syncs++;
+          if (effect.packet.message.type === 'sync') this.#syncs++;
           this.#stream(node, this.#peer(effect.to), effect.packet);
         }
         break;
@@ -363,7 +347,7 @@ export class SwimCluster {
         this.#onMember(node, effect.member, effect.before, effect.notable);
         break;
       case 'log':
-        if (effect.event === 'swim.overslept') this.counts.overslept++;
+        if (effect.event === 'swim.overslept') this.#overslept++;
         break;
       default:
         break;
@@ -391,63 +375,34 @@ export class SwimCluster {
     }
     node.seen.set(member.name, { epoch, incarnation });
     this.#mix(this.clock.now(), node.index, member.state.length * 1000 + incarnation);
-    if (!this.isObserving || !notable) return;
+    if (!notable) return;
     this.observations.push({ atMs: this.clock.now(), observer: node.name, member, before });
   }
 
   #datagram(from: SimNode, port: number, packet: Packet): void {
-    const bytes = encodePacket(CLUSTER, packet);
-    assert(bytes.length + SEAL_BYTES_MAX <= PACKET_BYTES_MAX, `a packet of ${bytes.length} B`);
-    this.counts.packets++;
-    this.counts.bytes += bytes.length;
-    this.counts.packetBytesMax = Math.max(this.counts.packetBytesMax, bytes.length);
     const to = this.#byPort.get(port);
     if (to === undefined) return;
-    const origin: Origin = { via: 'udp', host: '10.0.0.1', port: from.port };
-    const copies = this.#network.float() < (this.#options.duplicateRate ?? 0) ? 2 : 1;
-    this.counts.duplicated += copies - 1;
-    for (let copy = 0; copy < copies; copy++) {
-      const isLost = this.#network.float() < this.lossRate;
-      this.onPacket?.(from.name, to.name, packet, isLost || !this.#reaches(from, to));
-      if (isLost) this.counts.lost++;
-      else this.#deliver(from, to, origin, bytes, this.#latency());
-    }
+    const bytes = encodePacket(CLUSTER, packet);
+    const origin: Origin = { via: 'udp', host: HOST, port: from.port };
+    const arrive = () => this.#arrive(to, origin, bytes);
+    const isSent = this.#network.datagram(from.name, to.name, bytes, arrive);
+    this.onPacket?.(from.name, to.name, packet, !isSent || !to.isUp);
   }
 
   #stream(from: SimNode, to: SimNode | undefined, packet: Packet): void {
     if (to === undefined) return;
     const bytes = encodePacket(CLUSTER, packet);
-    let delayMs = this.#latency();
-    while (this.#network.float() < this.lossRate) delayMs += TCP_RETRANSMIT_MS;
-    this.#deliver(from, to, { via: 'stream', id: from.index }, bytes, delayMs);
+    const origin: Origin = { via: 'stream', id: from.index };
+    this.#network.stream(from.name, to.name, () => this.#arrive(to, origin, bytes));
   }
 
-  #deliver(from: SimNode, to: SimNode, origin: Origin, bytes: Uint8Array, delayMs: Ms): void {
-    this.clock.setTimer(delayMs, () => {
-      if (!this.#isConnected(from.name, to.name)) {
-        this.counts.cut++;
-        return;
-      }
-      if (!to.isUp) return;
-      const decoded = decodePacket(CLUSTER, bytes);
-      assert(decoded.ok, 'a packet of ours does not decode');
-      this.#mix(this.clock.now(), to.index, crc32c(bytes));
-      const now = this.clock.now();
-      this.#step(to, { kind: 'packet', now, from: origin, packet: decoded.packet });
-    });
-  }
-
-  #reaches(from: SimNode, to: SimNode): boolean {
-    return to.isUp && this.#isConnected(from.name, to.name);
-  }
-
-  #isConnected(a: NodeId, b: NodeId): boolean {
-    return this.#group === undefined || this.#group.get(a) === this.#group.get(b);
-  }
-
-  #latency(): Ms {
-    const [min, max] = this.#options.latencyMs ?? [0.2, 1];
-    return min + this.#network.float() * (max - min);
+  #arrive(to: SimNode, from: Origin, bytes: Uint8Array): void {
+    if (!to.isUp) return;
+    const decoded = decodePacket(CLUSTER, bytes);
+    assert(decoded.ok, 'a packet of ours does not decode');
+    const now = this.clock.now();
+    this.#mix(now, to.index, crc32c(bytes));
+    this.#step(to, { kind: 'packet', now, from, packet: decoded.packet });
   }
 
   #mix(...values: readonly number[]): void {
