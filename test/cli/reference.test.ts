@@ -1,0 +1,39 @@
+/**
+ * docs/cli.md says what the commands say. After a change of a command run this test with
+ * UPDATE_DOCS=1: it writes the reference anew, and the diff shows what users will notice.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { ALL_COMMANDS, NOUNS } from '../../src/cli/commands/index.js';
+import { packageRoot } from '../../src/cli/index.js';
+import { renderReference } from '../../src/cli/reference.js';
+import { CLASSIC_COMMANDS } from '../../src/cli/shell/classic.js';
+
+const path = join(packageRoot(), 'docs/cli.md');
+const START = '<!-- reference: written by test/cli/reference.test.ts -->\n';
+const END = '<!-- end of reference -->\n';
+
+t.test('docs/cli.md holds the reference of exactly the commands there are', async (t) => {
+  const text = readFileSync(path, 'utf8');
+  const from = text.indexOf(START) + START.length;
+  const to = text.indexOf(END);
+  t.ok(from >= START.length && to >= from, 'the markers are there');
+  const wanted = `\n${renderReference(ALL_COMMANDS, NOUNS)}\n`;
+  if (process.env['UPDATE_DOCS'] === '1') {
+    writeFileSync(path, `${text.slice(0, from)}${wanted}${text.slice(to)}`);
+  } else t.equal(text.slice(from, to), wanted);
+});
+
+t.test('docs/cli.md names every classic command', async (t) => {
+  const text = readFileSync(path, 'utf8');
+  for (const { name } of CLASSIC_COMMANDS) t.match(text, `\`${name}`, name);
+});
+
+t.test('every command has a summary without a full stop, and every argument a help', async (t) => {
+  for (const { noun, verb, summary, args = [], options = [] } of ALL_COMMANDS) {
+    t.notMatch(summary, /\.$/, `${noun ?? ''} ${verb}`);
+    for (const { name, help } of args) t.ok(help.length > 2, `${verb} ${name}`);
+    for (const { flags, help } of options) t.ok(help.length > 2, `${verb} ${flags}`);
+  }
+});
