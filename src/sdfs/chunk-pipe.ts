@@ -14,7 +14,7 @@ import {
   type Timer,
   withTimeout,
 } from '../base/index.js';
-import { FORWARD_CHUNKS_MAX } from './limits.js';
+import { FORWARD_CHUNKS_MAX, FORWARD_PIECE_BYTES } from './limits.js';
 
 const PIPE_BYTES_MAX = FORWARD_CHUNKS_MAX * MIB;
 
@@ -42,7 +42,7 @@ export class ChunkPipe implements AsyncIterable<Uint8Array> {
     return this.#isClosed || this.#bytes < PIPE_BYTES_MAX;
   }
 
-  /** The caller waits for `room` first; what comes after a close is dropped. */
+  /** The caller waits for room first; what comes after a close is dropped. */
   put(chunk: Uint8Array): void {
     if (this.#isClosed || this.#isEnded) return;
     this.#chunks.push(chunk);
@@ -50,13 +50,12 @@ export class ChunkPipe implements AsyncIterable<Uint8Array> {
     this.#wakeConsumer?.();
   }
 
-  /** Resolves when there is room, or the pipe is closed. One waiter at a time. */
-  async room(): Promise<void> {
-    while (!this.hasRoom) {
-      await new Promise<void>((wake) => {
-        this.#wakeProducer = wake;
-      });
-    }
+  /** Resolves when the consumer takes the next chunk, or the pipe is empty or closed. */
+  async progress(): Promise<void> {
+    if (this.#bytes === 0 || this.#isClosed) return;
+    await new Promise<void>((wake) => {
+      this.#wakeProducer = wake;
+    });
   }
 
   /** No more chunks: the consumer takes what is left, then ends. */
@@ -106,7 +105,10 @@ export class ChunkPipe implements AsyncIterable<Uint8Array> {
 
 export interface ForwardOptions {
   readonly clock: Clock;
-  /** A receiver that takes nothing for so long is given up. */
+  /**
+   * A receiver that takes nothing for so long is given up. Longer than the receiver itself waits
+   * for the one behind it: else one frozen node would bring down the whole chain.
+   */
   readonly stallMs: number;
   /** How long the answer may take after the last byte. */
   readonly answerMs: number;
@@ -137,23 +139,29 @@ export class Forwarder<T> {
 
   /** Waits for room, but not for ever: after a stall or a failure chunks are dropped. */
   async push(chunk: Uint8Array): Promise<void> {
-    if (!this.#pipe.hasRoom) {
-      const timer = this.#giveUpAfter(this.#options.stallMs, 'took no data');
-      await this.#pipe.room();
-      timer.cancel();
+    for (let at = 0; at < chunk.length; at += FORWARD_PIECE_BYTES) {
+      while (!this.#pipe.hasRoom) await this.#progress();
+      this.#pipe.put(chunk.subarray(at, at + FORWARD_PIECE_BYTES));
     }
-    this.#pipe.put(chunk);
   }
 
   /** Ends the stream and returns the receiver's answer. Throws what went wrong with it. */
   async finish(): Promise<T> {
     this.#pipe.end();
+    while (this.#pipe.bytes > 0) await this.#progress();
     const timer = this.#giveUpAfter(this.#options.answerMs, 'did not answer after the last byte');
     try {
       return await this.#answer;
     } finally {
       timer.cancel();
     }
+  }
+
+  /** The receiver takes something, or is given up. */
+  async #progress(): Promise<void> {
+    const timer = this.#giveUpAfter(this.#options.stallMs, 'took no data');
+    await this.#pipe.progress();
+    timer.cancel();
   }
 
   /** The stream broke off: the receiver must not take it for whole. */

@@ -8,7 +8,7 @@ import type { StoreClient, SubmitOptions } from '../store/index.js';
 import { BoundedMap } from './bounded-map.js';
 import { inChunks } from './chunk-pipe.js';
 import type { Token } from './commit.js';
-import { PAGE_ROWS_MAX, SMALL_FILE_BYTES_MAX } from './limits.js';
+import { FAN_OUT_BYTES_MAX, PAGE_ROWS_MAX } from './limits.js';
 import { checkFileName } from './names.js';
 import { type NodeCalls, shareSignal } from './node-calls.js';
 import { checkLength, type Payload, type PutSettings, type Written, writePayload } from './put.js';
@@ -356,7 +356,7 @@ async function payloadOf(source: PutSource): Promise<Payload> {
     bytes: source.bytes ?? -1,
     open: () => source.open(),
   };
-  if (source.bytes !== undefined && source.bytes > SMALL_FILE_BYTES_MAX) return stream;
+  if (source.bytes !== undefined && source.bytes > FAN_OUT_BYTES_MAX) return stream;
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   const iterator = source.open()[Symbol.asyncIterator]();
@@ -365,7 +365,7 @@ async function payloadOf(source: PutSource): Promise<Payload> {
     if (next.done === true) break;
     pieces.push(next.value);
     bytes += next.value.length;
-    if (bytes > SMALL_FILE_BYTES_MAX)
+    if (bytes > FAN_OUT_BYTES_MAX)
       return { ...stream, open: continueOnce(source, pieces, iterator) };
   }
   checkLength(source.name, source.bytes ?? -1, bytes);

@@ -7,14 +7,24 @@ import { KIB, MIB } from '../base/index.js';
 /** Files of one group commit: 2 rows each, so that a command stays below 256 rows. */
 export const GROUP_FILES_MAX = 100;
 
-/** Files up to this size share pack files when many are put at once, and are fanned out. */
+/** Files up to this size share pack files when many are put at once. */
 export const SMALL_FILE_BYTES_MAX = 256 * KIB;
+
+/**
+ * Up to this size a file is held in memory and sent to all targets at once; larger ones go along a
+ * chain. More than a frozen receiver lets go out before anyone notices (see FORWARD_PIECE_BYTES),
+ * so that in a chain a frozen node is always noticed by its silence.
+ */
+export const FAN_OUT_BYTES_MAX = 512 * KIB;
 
 /** Bytes of one pack file: what a group may hold in memory. */
 export const PACK_BYTES_MAX = 8 * MIB;
 
 /** Files up to this size are verified whole before their first byte is handed out. */
 export const VERIFY_WHOLE_BYTES_MAX = 1 * MIB;
+
+/** What a chain passes on at a time. This and the network's first window stay below a fan-out. */
+export const FORWARD_PIECE_BYTES = 128 * KIB;
 
 /** Chunks that wait for a slower receiver: memory of one hop of a transfer is this many MiB. */
 export const FORWARD_CHUNKS_MAX = 4;

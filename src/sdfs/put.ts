@@ -79,10 +79,11 @@ export interface Written {
 
 const TRIES_MAX = 4;
 const HEDGE_MS = 200;
-/** A copy fetched from another node is not hedged before this: it moves much data. */
-const FETCH_HEDGE_MS = 2_000;
+/** A copy fetched from another node is late when it moves less than 10 MB/s. */
+const FETCH_HEDGE_MS = 500;
+const FETCH_BYTES_PER_MS = 10_000;
 const STALL_MS = 1_000;
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 3_000;
 const PATIENCE_MS = 30_000;
 const LEADER_MS = 10_000;
 
@@ -215,7 +216,8 @@ class PutAttempt {
     }
     const fetch = (node: NodeId, signal: AbortSignal): Promise<DurableCopy> =>
       this.#fetchCopy(opened.blob, node, head.node, sent, signal);
-    const gatherer = this.#gatherer(opened, sent, FETCH_HEDGE_MS, fetch);
+    const hedgeMs = FETCH_HEDGE_MS + sent.bytes / FETCH_BYTES_PER_MS;
+    const gatherer = this.#gatherer(opened, sent, hedgeMs, fetch);
     for (const copy of good) gatherer.addCopy(copy);
     for (const copy of answer.failed) gatherer.addFailure(copy.node, copy.error);
     return this.#commit(opened.blob, gatherer, sent);
@@ -243,7 +245,7 @@ class PutAttempt {
         const options = { timeoutMs, signal, lane: 'bulk' as const, body };
         return readWriteAnswer((await calls.call(head, METHODS.write, args, options)).value);
       },
-      { clock, stallMs: STALL_MS * chain.length, answerMs: ANSWER_MS * (chain.length + 1) },
+      { clock, stallMs: STALL_MS * chain.length, answerMs: ANSWER_MS * chain.length },
     );
     const hash = createHash('sha256');
     let count = 0;
@@ -253,7 +255,7 @@ class PutAttempt {
         if (forwarder.isOver) break;
         hash.update(chunk);
         count += chunk.length;
-        for await (const piece of inChunks(chunk)) await forwarder.push(piece);
+        await forwarder.push(chunk);
       }
       if (!forwarder.isOver) checkLength(name, bytes, count);
     } catch (error) {

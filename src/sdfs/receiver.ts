@@ -148,8 +148,12 @@ export class Receiver {
         const options = { timeoutMs, signal, lane: 'bulk' as const, body };
         return readWriteAnswer((await calls.call(next, METHODS.write, args, options)).value);
       },
-      // Each further node adds its own syncs to the answer.
-      { clock, stallMs, answerMs: answerMs * request.chain.length },
+      // Each further node waits for those behind it before it goes on or answers.
+      {
+        clock,
+        stallMs: stallMs * request.chain.length,
+        answerMs: answerMs * request.chain.length,
+      },
     );
   }
 

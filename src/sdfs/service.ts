@@ -44,7 +44,7 @@ export interface SdfsServiceParts {
   readonly onBadCopy: (blob: number, error: IdunnoError) => void;
 }
 
-export const SERVICE_DEFAULTS: ReceiverOptions = { stallMs: 1_000, answerMs: 5_000 };
+export const SERVICE_DEFAULTS: ReceiverOptions = { stallMs: 1_000, answerMs: 3_000 };
 
 const READS_MAX = 256;
 
