@@ -112,6 +112,7 @@ export class RaftState {
     this.vote = this.#emittedVote = stored.hardState.vote;
     this.log = new RaftLog(stored.snapshot, stored.entries);
     this.conf = stored.snapshot.conf;
+    assert(stored.applied >= stored.snapshot.index, 'the log forgot what was never applied');
     assert(stored.applied <= this.log.lastIndex, 'the state machine is ahead of the log');
     assert(this.log.lastTerm <= this.term, 'the log is from a later term than the hard state');
     // What was applied was committed; more is learned from the leader (Raft figure 2).

@@ -6,8 +6,9 @@
 import type { Ms, NodeId, Rng } from '../base/index.js';
 import type { Cluster } from './cluster.js';
 import type { Operation } from './history.js';
-import type { Outcome, SimNode } from './node.js';
+import type { SimNode } from './node.js';
 import { exponential, pick } from './plan.js';
+import type { Outcome } from './requests.js';
 
 const REGISTERS = 2;
 const TIMEOUT_MS = 600;

@@ -182,7 +182,7 @@ export class Nemesis {
   }
 
   #span(fromMs: Ms, meanMs: Ms): Ms {
-    return fromMs + exponential(this.#rng, meanMs);
+    return fromMs + exponential(this.#rng, meanMs * this.#cluster.plan.strikeScale);
   }
 
   #later(delayMs: Ms, undo: () => void): void {

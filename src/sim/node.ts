@@ -33,19 +33,11 @@ import {
 } from './machine.js';
 import type { SimNetwork } from './network.js';
 import { exponential, type FaultCounts, type Plan } from './plan.js';
+import { Requests, type Settle } from './requests.js';
 
 /** Inputs without the time, which the node's own clock adds. */
 type WithoutNow<I> = I extends Input ? Omit<I, 'now'> : never;
 export type TimelessInput = WithoutNow<Input>;
-
-/** How a proposal or read ended. Nothing at all is an outcome too: unknown. */
-export type Outcome =
-  | { readonly kind: 'written'; readonly index: LogIndex }
-  | { readonly kind: 'readable'; readonly index: LogIndex }
-  /** Definitely without effect. */
-  | { readonly kind: 'refused'; readonly leader: NodeId | undefined };
-
-type Settle = (outcome: Outcome) => void;
 
 export interface NodeDependencies {
   readonly clock: VirtualClock;
@@ -87,11 +79,7 @@ export class SimNode {
   #isStepping = false;
   #timerAt: Ms = Number.POSITIVE_INFINITY;
   #isStateSyncing = false;
-  #nextId = 1;
-  #proposals = new Map<number, Settle>();
-  #proposed = new Map<LogIndex, { term: number; settle: Settle }>();
-  #reads = new Map<number, Settle>();
-  #appliedWaiters: { index: LogIndex; resume: () => void }[] = [];
+  #requests = new Requests();
   #onTick: (() => void) | undefined;
   #staged: SnapshotDelivery | undefined;
 
@@ -147,10 +135,7 @@ export class SimNode {
     this.#queue = [];
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#isStateSyncing = false;
-    this.#proposals = new Map();
-    this.#proposed = new Map();
-    this.#reads = new Map();
-    this.#appliedWaiters = [];
+    this.#requests = new Requests();
     this.#staged = undefined;
     this.#onTick = undefined;
     this.disk.crash();
@@ -184,8 +169,7 @@ export class SimNode {
   propose(write: Write, settle: Settle): boolean {
     if (this.core === undefined) return false;
     this.#whenAwake(() => {
-      const id = this.#nextId++;
-      this.#proposals.set(id, settle);
+      const id = this.#requests.addProposal(settle);
       const data = encodeWrite(write);
       this.#step({ kind: 'propose', proposals: [{ id, timeMs: 0, data }] });
     });
@@ -195,9 +179,7 @@ export class SimNode {
   readIndex(settle: Settle): boolean {
     if (this.core === undefined) return false;
     this.#whenAwake(() => {
-      const id = this.#nextId++;
-      this.#reads.set(id, settle);
-      this.#step({ kind: 'read-index', id });
+      this.#step({ kind: 'read-index', id: this.#requests.addRead(settle) });
     });
     return true;
   }
@@ -206,7 +188,7 @@ export class SimNode {
   whenApplied(index: LogIndex, resume: () => void): void {
     this.#whenAwake(() => {
       if (this.machine.index >= index) resume();
-      else this.#appliedWaiters.push({ index, resume });
+      else this.#requests.whenApplied(index, resume);
     });
   }
 
@@ -255,19 +237,11 @@ export class SimNode {
       case 'apply':
         this.#apply(effect);
         break;
-      case 'proposed': {
-        const settle = this.#take(this.#proposals, effect.id);
-        if (settle) this.#proposed.set(effect.index, { term: effect.term, settle });
-        break;
-      }
+      case 'proposed':
       case 'proposal-rejected':
-        this.#take(this.#proposals, effect.id)?.({ kind: 'refused', leader: effect.leader });
-        break;
       case 'read-ready':
-        this.#take(this.#reads, effect.id)?.({ kind: 'readable', index: effect.index });
-        break;
       case 'read-rejected':
-        this.#take(this.#reads, effect.id)?.({ kind: 'refused', leader: effect.leader });
+        this.#requests.onEffect(effect);
         break;
       case 'send-snapshot':
         this.#sendSnapshot(effect.to);
@@ -307,24 +281,12 @@ export class SimNode {
   #apply({ entries }: Extract<Effect, { kind: 'apply' }>): void {
     for (const entry of entries) {
       this.machine.apply(entry);
-      const waiting = this.#proposed.get(entry.index);
-      if (waiting === undefined) continue;
-      this.#proposed.delete(entry.index);
-      // Another leader's entry took its place: it can never be applied any more.
-      if (waiting.term !== entry.term) waiting.settle({ kind: 'refused', leader: undefined });
-      else waiting.settle({ kind: 'written', index: entry.index });
+      this.#requests.onApplied(entry);
     }
     const { index } = this.machine;
     this.#queue.push({ kind: 'applied', index, durable: this.durableImage.index });
-    this.#wakeReaders();
+    this.#requests.wakeReaders(index);
     this.#syncState();
-  }
-
-  #wakeReaders(): void {
-    const { index } = this.machine;
-    const ready = this.#appliedWaiters.filter((waiter) => waiter.index <= index);
-    this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => waiter.index > index);
-    for (const waiter of ready) waiter.resume();
   }
 
   /** The state machine's own database: one sync at a time, lagging behind. */
@@ -370,23 +332,10 @@ export class SimNode {
       this.machine = new RegisterMachine(staged.image);
       this.#d.monitor.onInstalled(this, meta);
       this.#step({ kind: 'snapshot-installed', meta });
-      this.#wakeReaders();
-      this.#forgetOvertaken();
+      this.#requests.wakeReaders(meta.index);
+      this.#requests.forgetUpTo(meta.index);
     };
     this.disk.write({ kind: 'install', meta, onInstalled });
-  }
-
-  /** Proposals inside the snapshot: done or not, nobody here can tell. */
-  #forgetOvertaken(): void {
-    for (const index of this.#proposed.keys()) {
-      if (index <= this.machine.index) this.#proposed.delete(index);
-    }
-  }
-
-  #take(from: Map<number, Settle>, id: number): Settle | undefined {
-    const settle = from.get(id);
-    from.delete(id);
-    return settle;
   }
 
   #localNow(): Ms {

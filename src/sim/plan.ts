@@ -74,6 +74,8 @@ export interface Plan {
   readonly hasEvidence: boolean;
   readonly strikes: readonly Strike[];
   readonly strikeEveryMs: Ms;
+  /** How long strikes last, as a factor: where they come thick they end soon. */
+  readonly strikeScale: number;
   /** Mean pause of a client between two operations. */
   readonly thinkMs: Ms;
   /** Nodes that stay dead in the liveness phase: fewer than half. */
@@ -82,9 +84,17 @@ export interface Plan {
 
 export function createPlan(rng: Rng): Plan {
   const nodeCount = pick(rng, [3, 3, 3, 5, 5, 7]);
-  const strikes = STRIKES.filter(() => rng.float() < 0.6);
-  // Some runs never come to rest: leaders fall with entries half replicated (Raft figure 8).
+  // Some runs never come to rest: leaders fall one after another, with entries half replicated
+  // that travel one by one (Raft figure 8).
   const isChurn = rng.float() < 0.25;
+  const churns: readonly Strike[] = isChurn ? ['crash', 'partition'] : [];
+  const strikes = STRIKES.filter((strike) => churns.includes(strike) || rng.float() < 0.6);
+  const limits = pick<Partial<RaftLimits>>(rng, [
+    {},
+    { trailingEntries: 8, compactStep: 4 },
+    { trailingEntries: 30, compactStep: 10, messageEntriesMax: 3 },
+    { uncommittedEntriesMax: 6, inflightMax: 1 },
+  ]);
   return {
     nodeCount,
     clientCount: 4,
@@ -92,17 +102,11 @@ export function createPlan(rng: Rng): Plan {
       { heartbeatMs: 50, electionMinMs: 150, electionMaxMs: 300 },
       { heartbeatMs: 50, electionMinMs: 250, electionMaxMs: 500 },
     ]),
-    limits: pick(rng, [
-      {},
-      { trailingEntries: 8, compactStep: 4 },
-      { trailingEntries: 30, compactStep: 10, messageEntriesMax: 3 },
-      { uncommittedEntriesMax: 6, inflightMax: 1 },
-      { messageEntriesMax: 1, inflightMax: 1 },
-    ]),
+    limits: isChurn ? { messageEntriesMax: 1, inflightMax: 1 } : limits,
     safetyMs: 60_000,
     livenessMs: 10_000,
     network: {
-      delayMs: pick(rng, [0.2, 1, 5]),
+      delayMs: isChurn ? 5 : pick(rng, [0.2, 1, 5]),
       lossRate: maybe(rng, 0.6) * rng.float() * 0.15,
       duplicateRate: maybe(rng, 0.6) * rng.float() * 0.1,
       spikeRate: maybe(rng, 0.6) * rng.float() * 0.1,
@@ -117,6 +121,7 @@ export function createPlan(rng: Rng): Plan {
     // Every run has something that costs a leader its place.
     strikes: strikes.length === 0 ? ['crash'] : strikes,
     strikeEveryMs: isChurn ? 150 + rng.float() * 250 : 500 + rng.float() * 2_500,
+    strikeScale: isChurn ? 0.25 : 1,
     thinkMs: isChurn ? 40 : 80,
     deadAtEnd: rng.int(Math.ceil(nodeCount / 2)),
   };

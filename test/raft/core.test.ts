@@ -419,19 +419,20 @@ t.test('a stored state that cannot be is refused at boot', (t) => {
   const { conf } = new Harness(1).node(1).snapshot;
   const [self] = conf.voters;
   if (self === undefined) throw new Error('no voter');
-  const boot = (applied: number, term: number): RaftCore =>
+  const boot = (applied: number, term: number, snapshot = 0): RaftCore =>
     new RaftCore(
       { self, timing: TIMING, rng: NO_CHANCE },
       {
         hardState: { term, vote: undefined },
-        snapshot: { index: 0, term: 0, conf },
-        entries: [entryOf(1, 3)],
+        snapshot: { index: snapshot, term: 0, conf },
+        entries: snapshot === 0 ? [entryOf(1, 3)] : [],
         applied,
       },
       0,
     );
   t.throws(() => boot(2, 3), /ahead of the log/);
   t.throws(() => boot(0, 2), /later term/);
+  t.throws(() => boot(4, 3, 5), /never applied/);
   t.end();
 });
 

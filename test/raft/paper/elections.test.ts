@@ -238,6 +238,17 @@ t.test('a vote is remembered over a crash', (t) => {
   t.end();
 });
 
+t.test('a vote in a term that was on disk already is remembered too', (t) => {
+  const cluster = new Harness(3, { terms: { 1: 2 } });
+  cluster.send(2, 1, vote(2));
+  t.same(cluster.node(1).hardState, { term: 2, vote: 'n2' });
+  cluster.crash(1);
+  cluster.restart(1);
+  const [reply] = sent(cluster.send(3, 1, vote(2)));
+  t.match(reply?.message, { type: 'vote-reply', granted: false });
+  t.end();
+});
+
 // Dissertation §4.2.3: "if a server receives a RequestVote request within the minimum election
 // timeout of hearing from a current leader, it does not update its term or grant its vote."
 t.test('a follower of a live leader neither grants a vote nor adopts its term', (t) => {
