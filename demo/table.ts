@@ -3,7 +3,10 @@ import Table from 'cli-table3';
 import type { DemoResult } from './run.js';
 
 export function describeTable(result: DemoResult): string {
-  const table = new Table({ head: ['measure', 'here', 'classic systems'], style: { head: [] } });
+  const table = new Table({
+    head: ['measure', 'here', 'classic systems'],
+    style: { head: [], border: [] },
+  });
   const ms = (value: number): string => `${(value / 1000).toFixed(2)} s`;
   table.push(
     ['second job: first result after', ms(result.secondJobFirstResultMs), '6.28 s'],
