@@ -192,12 +192,12 @@ export class LocalCluster {
     const running = this.#running.get(name);
     if (running === undefined) return;
     process.kill(running.pid, 'SIGTERM');
-    const late = pause(STOP_TIMEOUT_MS).then(() => 'late' as const);
-    if ((await Promise.race([running.exited, late])) === 'late') {
+    const late = setTimeout(() => {
       this.#say(`${name} did not stop within ${STOP_TIMEOUT_MS / 1000} s and is killed`);
       process.kill(running.pid, 'SIGKILL');
-      await running.exited;
-    }
+    }, STOP_TIMEOUT_MS);
+    await running.exited;
+    clearTimeout(late);
   }
 
   /** Ends every process and removes the folder. */
