@@ -4,9 +4,18 @@
  * Both stand in a small file in the node's data folder, written by the starter.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { IdunnoError } from '../base/index.js';
 
 export interface ProcessRecord {
   readonly pid: number;
@@ -69,9 +78,14 @@ export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Starts a node process. In the background it is a session of its own and outlives us. */
-export function startProcess(options: StartOptions): ChildProcess {
+/**
+ * Starts a node process, or answers the one that runs on this data folder already. In the
+ * background it is a session of its own and outlives us.
+ */
+export function startProcess(options: StartOptions): ChildProcess | ProcessRecord {
   mkdirSync(options.dataDir, { recursive: true });
+  const running = claim(options.dataDir);
+  if (running !== undefined) return running;
   const output = options.isForeground ? 'pipe' : openSync(join(options.dataDir, OUTPUT_FILE), 'a');
   const child = spawn(process.execPath, [...options.args], {
     detached: !options.isForeground,
@@ -79,12 +93,36 @@ export function startProcess(options: StartOptions): ChildProcess {
     // Read by libuv before any of our code runs: file work must not starve the log's syncs.
     env: { ...options.env, UV_THREADPOOL_SIZE: '16' },
   });
-  if (child.pid !== undefined) {
-    const record = { pid: child.pid, startedAs: startOf(child.pid) ?? '' };
-    writeFileSync(join(options.dataDir, PROCESS_FILE), `${JSON.stringify(record)}\n`);
-  }
+  if (typeof output === 'number') closeSync(output);
+  if (child.pid !== undefined) note(options.dataDir, child.pid, 'w');
   if (!options.isForeground) child.unref();
   return child;
+}
+
+/**
+ * Of two that start the same node at once one wins: until its child is noted, the starter itself
+ * stands in the file. What a dead process left is replaced.
+ */
+function claim(dataDir: string): ProcessRecord | undefined {
+  for (let tries = 0; tries < CLAIM_TRIES; tries += 1) {
+    const running = readRunning(dataDir);
+    if (running !== undefined) return running;
+    rmSync(join(dataDir, PROCESS_FILE), { force: true });
+    try {
+      note(dataDir, process.pid, 'wx');
+      return undefined;
+    } catch {
+      // Another was faster; see who.
+    }
+  }
+  throw new IdunnoError('FOLDER_LOCKED', `${dataDir} is being used by somebody else`);
+}
+
+const CLAIM_TRIES = 5;
+
+function note(dataDir: string, pid: number, flag: 'w' | 'wx'): void {
+  const record: ProcessRecord = { pid, startedAs: startOf(pid) ?? '' };
+  writeFileSync(join(dataDir, PROCESS_FILE), `${JSON.stringify(record)}\n`, { flag });
 }
 
 /** How much a background node has written so far. */

@@ -44,11 +44,6 @@ const up: CommandSpec = {
     if (context.flag('foreground')) return runForeground(context, config);
     const started: Started[] = [];
     for (const node of config.nodes) {
-      const running = readRunning(node.dataDir);
-      if (running !== undefined) {
-        context.out.note(`${node.name} runs already (process ${running.pid})`);
-        continue;
-      }
       const before = outputBytes(node.dataDir);
       const child = startProcess({
         dataDir: node.dataDir,
@@ -56,7 +51,9 @@ const up: CommandSpec = {
         isForeground: false,
         env: context.io.env,
       });
-      started.push({ node, child, before });
+      if ('startedAs' in child) {
+        context.out.note(`${node.name} runs already (process ${child.pid})`);
+      } else started.push({ node, child, before });
     }
     const status = await waitUntilUp(context, config, started);
     if (status !== undefined) sayUp(context, config, status, started.length);
@@ -173,13 +170,18 @@ function sayUp(
 
 /** Children of ours: their lines on our screen, and our end is theirs. */
 async function runForeground(context: CommandContext, config: ClusterConfig): Promise<void> {
-  const children = config.nodes.map((node) => {
+  const running = config.nodes.find(({ dataDir }) => readRunning(dataDir) !== undefined);
+  if (running !== undefined) {
+    throw new IdunnoError('FOLDER_LOCKED', `${running.name} runs already; idunno down ends it`);
+  }
+  const children = config.nodes.flatMap((node) => {
     const child = startProcess({
       dataDir: node.dataDir,
       args: nodeArguments(context, config, node),
       isForeground: true,
       env: context.io.env,
     });
+    if ('startedAs' in child) return [];
     for (const stream of [child.stdout, child.stderr]) {
       if (stream === null) continue;
       createInterface({ input: stream }).on('line', (line) => {
@@ -189,11 +191,10 @@ async function runForeground(context: CommandContext, config: ClusterConfig): Pr
     child.once('exit', (code, signal) =>
       context.out.note(`${node.name} ended (${signal ?? code})`),
     );
-    return { node, child, ended: once(child, 'exit') };
+    return [{ node, ended: once(child, 'exit') }];
   });
   const endAll = async (): Promise<void> => {
-    const running = children.map(({ node }) => ({ node, record: readRunning(node.dataDir) }));
-    await Promise.all(running.map((entry) => endIfRunning(entry.node, entry.record)));
+    await Promise.all(children.map(({ node }) => endIfRunning(node, readRunning(node.dataDir))));
   };
   context.signal.addEventListener('abort', () => void endAll(), { once: true });
   await Promise.all(children.map(({ ended }) => ended));
