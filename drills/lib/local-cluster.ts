@@ -146,9 +146,15 @@ export class LocalCluster {
     try {
       const status = await client.status({ timeoutMs: 2000 });
       if (status.leader === undefined) return 'a leader';
-      const active = new Set(status.nodes.filter((n) => n.status === 'up').map((n) => n.name));
-      const missing = this.alive.filter((name) => !active.has(name));
-      return missing.length === 0 ? undefined : `${missing.join(', ')} to be up`;
+      const up = new Set(status.nodes.filter((n) => n.status === 'up').map((n) => n.name));
+      const missing = this.alive.filter((name) => !up.has(name));
+      if (missing.length > 0) return `${missing.join(', ')} to be up`;
+      // A node that was restarted quickly was never marked down: it must say itself that it is back.
+      const own = await Promise.all(
+        this.alive.map((node) => client.status({ node, timeoutMs: 2000 })),
+      );
+      const late = own.filter(({ ready }) => !ready).map(({ node }) => node);
+      return late.length === 0 ? undefined : `${late.join(', ')} to be ready`;
     } catch (error) {
       const note = gone.length === 0 ? '' : `; not running: ${gone.join(', ')}`;
       return `an answer (${error instanceof Error ? error.message : String(error)}${note})`;
