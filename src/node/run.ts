@@ -13,6 +13,7 @@ import {
   lockFolder,
   must,
   nodeId,
+  type RealLogger,
 } from '../base/index.js';
 import { packageVersion } from '../cli/index.js';
 import { intraOpThreads, ModelHostPool } from '../idunno/index.js';
@@ -47,6 +48,9 @@ export async function runNode(options: RunOptions): Promise<void> {
   // Nodes of one host share its cores.
   const nodesHere = config.nodes.filter(({ host }) => host === node.host).length;
   const ended = new Ending(signal);
+  const onBug = (error: unknown): void => endAtOnce(name, error, log, say);
+  process.once('uncaughtException', onBug);
+  process.once('unhandledRejection', onBug);
   try {
     const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
     if (threads < THREADS_WANTED) log.warn('node.few-threads', { threads, wanted: THREADS_WANTED });
@@ -78,9 +82,29 @@ export async function runNode(options: RunOptions): Promise<void> {
     log.error('node.failed', { error: error instanceof Error ? error.message : String(error) });
     throw error;
   } finally {
+    process.off('uncaughtException', onBug);
+    process.off('unhandledRejection', onBug);
     await log.close();
   }
 }
+
+/**
+ * An assertion that failed, or an error nobody caught: what the node would do next could not be
+ * trusted, so it does nothing more, not even end in order. The cluster goes on without it.
+ */
+function endAtOnce(
+  name: string,
+  error: unknown,
+  log: RealLogger,
+  say: (line: string) => void,
+): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.error('node.bug', { error: text });
+  say(`error: ${name} ends at once, this is a bug: ${text}`);
+  void log.close().finally(() => process.exit(BUG_EXIT));
+}
+
+const BUG_EXIT = 70;
 
 /** Either asked to end, or unable to go on. */
 class Ending {
