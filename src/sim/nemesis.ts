@@ -70,8 +70,7 @@ export class Nemesis {
         break;
       }
       case 'clog':
-        // Right after its heartbeats left: the answers are what is held up.
-        node.atNextTick(() => this.#clog(node));
+        this.#clog(this.#cluster.leader ?? node);
         break;
       case 'transfer':
         faults.transfer += 1;
@@ -141,21 +140,24 @@ export class Nemesis {
   }
 
   /**
-   * Holds up the links of a node, each for its own time; and maybe the others take it for dead, and
-   * elect a new leader while answers to the old one are still on their way.
+   * Holds up the links of a leader right after its heartbeats have left, each for its own time; and
+   * maybe the others take it for dead, and elect a new leader while their answers to the old one
+   * are still on their way.
    */
   #clog(node: SimNode): void {
     const { faults, network, nodes, plan } = this.#cluster;
-    if (!this.#isActive) return;
-    faults.clog += 1;
-    const isTakenForDead = plan.hasEvidence && this.#rng.float() < 0.6;
-    for (const other of nodes) {
-      if (other === node) continue;
-      const outMs = this.#span(20, 200);
-      network.clog(node.id, other.id, outMs);
-      if (this.#rng.float() < 0.7) network.clog(other.id, node.id, this.#span(20, 150));
-      if (isTakenForDead) this.#cluster.pretendDown(other, node, outMs);
-    }
+    node.atNextTick(() => {
+      if (!this.#isActive) return;
+      faults.clog += 1;
+      const isTakenForDead = plan.hasEvidence && this.#rng.float() < 0.8;
+      for (const other of nodes) {
+        if (other === node) continue;
+        const outMs = 20 + exponential(this.#rng, 250);
+        network.clog(node.id, other.id, outMs);
+        network.clog(other.id, node.id, 20 + exponential(this.#rng, 120));
+        if (isTakenForDead) this.#cluster.pretendDown(other, node, outMs);
+      }
+    });
   }
 
   /** Half of the time the leader: that is where it hurts. */
