@@ -146,9 +146,9 @@ function readChanges(cluster: LocalCluster, witness: NodeId, sinceMs: number): L
       if (!line.includes('"member.change"')) continue;
       const fields = JSON.parse(line) as Record<string, unknown>;
       const { name, after, time } = fields;
-      if (typeof name !== 'string' || typeof after !== 'string' || typeof time !== 'number')
-        continue;
-      if (time >= sinceMs) changes.push({ witness, name, after, atMs: time });
+      if (typeof name !== 'string' || typeof after !== 'string') continue;
+      const atMs = Date.parse(String(time));
+      if (atMs >= sinceMs) changes.push({ witness, name, after, atMs });
     }
   }
   return changes;
