@@ -2,10 +2,12 @@
  * Before the film: draw the images (seeded, labels known), store them in the cluster, deploy both
  * models, and measure how long one query of each takes with all workers on it.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { projectRoot } from '../drills/lib/project-root.js';
-import type { ApiClient } from '../src/cli/index.js';
+import {
+  type ApiClient,
+  type PackedFile,
+  readModelFolder,
+  shippedModelsFolder,
+} from '../src/cli/index.js';
 import type { JobInfo } from '../src/idunno/index.js';
 import { type DrawingKind, drawSet } from './draw/sets.js';
 
@@ -38,11 +40,8 @@ export function drawImages(kind: DrawingKind, count: number, seed: number): Demo
 }
 
 /** The files of a model that ships with the project. */
-export function readModelFolder(name: string): { name: string; bytes: Uint8Array }[] {
-  const folder = join(projectRoot(), 'models', name);
-  return readdirSync(folder)
-    .filter((file) => statSync(join(folder, file)).isFile())
-    .map((file) => ({ name: file, bytes: new Uint8Array(readFileSync(join(folder, file))) }));
+export function readShippedModel(name: string): Promise<PackedFile[]> {
+  return readModelFolder(name, shippedModelsFolder(), shippedModelsFolder());
 }
 
 export async function waitForJob(

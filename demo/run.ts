@@ -22,7 +22,7 @@ import {
   type DemoModel,
   drawImages,
   measureQuery,
-  readModelFolder,
+  readShippedModel,
   waitForJob,
 } from './prepare.js';
 import type { Screen } from './screen.js';
@@ -161,7 +161,7 @@ class Demo {
 
   async #deploy(): Promise<void> {
     for (const model of DEMO_MODELS) {
-      const info = await this.#client.modelDeploy(readModelFolder(model.name));
+      const info = await this.#client.modelDeploy(await readShippedModel(model.name));
       this.#signal.throwIfAborted();
       const warm = info.workers.filter((worker) => worker.state === 'warm').length;
       this.#screen.say(`${model.name} is ${info.state}, warm on ${warm} workers`);

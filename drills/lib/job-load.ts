@@ -1,6 +1,6 @@
 /** Inference jobs as load for drills: drawn digits or flowers, a shipped model, results checked. */
 import { type DrawingKind, drawSet } from '../../demo/draw/sets.js';
-import { readModelFolder, waitForJob } from '../../demo/prepare.js';
+import { readShippedModel, waitForJob } from '../../demo/prepare.js';
 import type { ApiClient } from '../../src/cli/index.js';
 
 export interface JobVerdict {
@@ -32,7 +32,7 @@ export async function startJobLoad(
     bytes: new Uint8Array(png),
   }));
   await client.filePutMany(files);
-  await client.modelDeploy(readModelFolder(model));
+  await client.modelDeploy(await readShippedModel(model));
   const { id, queries } = await client.jobSubmit({
     model,
     inputs: { prefix: `${kind}/` },
