@@ -7,12 +7,12 @@
  * Each round is a fresh cluster. In the first the leader and two more coordinators die; in the
  * others three random nodes do.
  */
-import { setPriority } from 'node:os';
 import { createReport, nodeId, type NodeId, type Report, target } from '../src/base/index.js';
 import type { ApiClient } from '../src/cli/index.js';
 import { startJobLoad } from './lib/job-load.js';
 import { LocalCluster, pause } from './lib/local-cluster.js';
 import { checkFiles, FileWriter } from './lib/oracle.js';
+import { undisturbed } from './lib/undisturbed.js';
 import type { DrillOptions } from './main.js';
 
 interface Round {
@@ -152,24 +152,13 @@ async function chooseVictims(
 }
 
 async function killTogether(cluster: LocalCluster, victims: readonly NodeId[]): Promise<number> {
-  // On a busy machine a dying process is scheduled before us and the next signal comes late.
-  const calmAgain = raisePriority();
-  const startedAt = performance.now();
-  const gone = victims.map((name) => cluster.kill(name));
-  const spanMs = performance.now() - startedAt;
-  calmAgain();
+  const { gone, spanMs } = undisturbed(() => {
+    const startedAt = performance.now();
+    const gone = victims.map((name) => cluster.kill(name));
+    return { gone, spanMs: performance.now() - startedAt };
+  });
   await Promise.all(gone);
   return spanMs;
-}
-
-/** Where it is allowed (root); returns what undoes it. */
-function raisePriority(): () => void {
-  try {
-    setPriority(-20);
-    return () => setPriority(0);
-  } catch {
-    return () => undefined;
-  }
 }
 
 /** When the leader had committed all of them as down. */
