@@ -40,6 +40,7 @@ export {
   intraOpThreads,
   type Seat,
 } from './engine.js';
+export { eventsOf, type EventOptions, type StateEvent } from './events.js';
 export { ModelHostPool, type ModelHostPoolOptions } from './model-host-pool.js';
 export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
 export { idunnoModule } from './module.js';

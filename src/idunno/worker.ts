@@ -30,6 +30,7 @@ import { POLL_HOLD_MS, REPORT_EVENTS_MAX, REPORT_WANT_MAX } from './limits.js';
 import { ModelFiles } from './model-files.js';
 import { type News, Outbox } from './outbox.js';
 import {
+  type Ack,
   type Answer,
   type Grant,
   LEADER_NOTICE,
@@ -76,6 +77,8 @@ type Phase = 'ahead' | 'running' | 'finished';
 interface Task {
   readonly grant: Grant;
   readonly run: TaskRun;
+  /** Wall clock, for the log. */
+  readonly grantedMs: Ms;
   phase: Phase;
   /** Its lease has ended: it is finished and reported, but not named as held any more. */
   isDropped: boolean;
@@ -231,7 +234,7 @@ export class Worker {
 
   #onAnswer(number: number, answer: Answer): void {
     if (!answer.isTaken) this.#onOvertaken(number);
-    for (const ack of answer.acks) this.#onAck(ack, ack.verdict === 'busy');
+    for (const ack of answer.acks) this.#onAck(ack);
     for (const key of this.#outbox.settle(number)) this.#tasks.delete(key);
     for (const lease of answer.dropped) this.#onDropped(lease);
     if (answer.catalog !== null) {
@@ -252,10 +255,11 @@ export class Worker {
     if (this.#outbox.release(number) && !isTelling) this.#hasNews = true;
   }
 
-  #onAck(lease: LeaseName, isBusy: boolean): void {
-    const key = leaseKey(lease);
+  #onAck(ack: Ack): void {
+    const key = leaseKey(ack);
     if (!this.#outbox.isFinished(key)) return;
-    if (!isBusy) {
+    if (ack.verdict !== 'busy') {
+      this.#logDone(ack, this.#tasks.get(key));
       this.#outbox.delete(key);
       this.#tasks.delete(key);
       return;
@@ -266,6 +270,15 @@ export class Worker {
       this.#outbox.releaseHeldBack();
       this.#news();
     });
+  }
+
+  /**
+   * What the leader says of a finished task. The leader logs it, too, but one that dies may have
+   * written it no more, and its successor does not say it again.
+   */
+  #logDone({ job, from: task, attempt, verdict }: Ack, held: Task | undefined): void {
+    const leasedMs = held === undefined ? null : Math.round(held.grantedMs);
+    this.#deps.log.info('worker.task', { job, task, attempt, verdict, leasedMs });
   }
 
   #onFailure(error: unknown): void {
@@ -298,7 +311,8 @@ export class Worker {
     if (this.#tasks.has(key) || this.#isStopped) return;
     const { clock, sdfs } = this.#deps;
     const run = new TaskRun(grant, { clock, sdfs, inputs: this.#inputs });
-    this.#tasks.set(key, { grant, run, phase: 'ahead', isDropped: false });
+    const grantedMs = clock.wall();
+    this.#tasks.set(key, { grant, run, grantedMs, phase: 'ahead', isDropped: false });
     if (this.#isDraining) this.#giveBack();
   }
 

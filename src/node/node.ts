@@ -28,7 +28,7 @@ import type { Membership } from '../swim/index.js';
 import { serveApi } from './api.js';
 import type { RaftView } from './api-parts.js';
 import { type Coordinator, createCoordinator } from './coordinator.js';
-import { logMembers, logState } from './event-log.js';
+import { logLeaders, logMembers, logState } from './event-log.js';
 import { createMembershipDuty } from './membership-duty.js';
 import { coordinatorView, observerView, registerLeaderMethods } from './raft-view.js';
 import { Registration } from './registration.js';
@@ -136,7 +136,8 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
     const local = coordinator.service;
     addDuties(local, coordinator.driver, sdfs, idunno);
     local.addDuty(createMembershipDuty({ self: node.name, membership, local, clock, log }));
-    logState(local, log);
+    logLeaders(coordinator.driver, log);
+    logState({ local, isLeader: () => local.isLeader, clock, log });
   }
   logMembers(membership, log);
   serveApi(rpc, {
