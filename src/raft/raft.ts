@@ -336,8 +336,10 @@ function onPeerUp(state: RaftState, peer: NodeId): void {
 }
 
 function onSnapshotSentInput(state: RaftState, to: NodeId, index: LogIndex, ok: boolean): void {
+  // A follower may have acknowledged the snapshot, and gone on, before the report of its sender.
+  const isAwaited = state.leading?.progress.get(to)?.state === 'snapshot';
   onSnapshotSent(state, to, index, ok);
-  if (ok) resumePeer(state, to);
+  if (ok && isAwaited) resumePeer(state, to);
 }
 
 /** What was on its way is lost or has arrived: ask right now. */

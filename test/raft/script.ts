@@ -4,7 +4,9 @@
  * read the difference. (After etcd-io/raft `testdata/`.)
  *
  * Commands (nodes by number):
- *   cluster N [limit=VALUE ...] [log I=TERM,TERM ...] [term I=TERM ...] [suspect I]
+ *   cluster N [limit NAME=VALUE ...] [log I=TERM,TERM ...] [term I=TERM ...] [suspect I]
+ *             [learners COUNT]    (the last COUNT nodes)
+ *   quiet COMMAND     any command, without a word
  *   tick N            the node's own timer rings
  *   elect N           the same, and everything is delivered, without a word
  *   late N MS         it rings so much too late
@@ -21,6 +23,8 @@
  *   inject A>B append TERM PREV COMMIT ENTRY ...    a leader's message out of thin air; 3.2 is
  *                     index 3, term 2
  *   snapshot FROM TO              the snapshot that FROM was asked for arrives at TO
+ *   snapshot-arrives FROM TO [INDEX], snapshot-reported FROM TO INDEX ok|failed    the two halves
+ *                                 of it; INDEX: an older one than what FROM has applied
  *   status, logs
  */
 import {
@@ -69,10 +73,12 @@ class Runner {
 
   run(line: string): string[] {
     this.#output = [];
-    const [verb = '', ...args] = line.split(/\s+/);
+    const words = line.split(/\s+/);
+    const isQuiet = words[0] === 'quiet';
+    const [verb = '', ...args] = isQuiet ? words.slice(1) : words;
     if (verb === 'cluster') this.#cluster(args);
     else this.#command(verb, args);
-    return this.#output;
+    return isQuiet ? [] : this.#output;
   }
 
   #cluster(args: readonly string[]): void {
@@ -80,10 +86,14 @@ class Runner {
     const logs: Record<number, number[]> = {};
     const terms: Record<number, number> = {};
     const suspects: number[] = [];
+    let learners = 0;
     let into = 'limit';
     for (const arg of args.slice(1)) {
       const [name = '', value] = arg.split('=');
-      if (value === undefined && into !== 'suspect') into = name;
+      if (into === 'learners') {
+        learners = Number(name);
+        into = 'limit';
+      } else if (value === undefined && into !== 'suspect') into = name;
       else if (into === 'suspect') suspects.push(Number(name));
       else if (into === 'log') logs[Number(name)] = (value ?? '').split(',').map(Number);
       else if (into === 'term') terms[Number(name)] = Number(value);
@@ -94,6 +104,7 @@ class Runner {
       logs,
       terms,
       suspects,
+      learners,
     };
     this.#harness = new Harness(Number(args[0]), options);
     this.#stashed = [];
@@ -141,8 +152,16 @@ class Runner {
       case 'inject':
         this.#inject(args);
         break;
-      case 'snapshot':
-        this.#snapshot(number, Number(args[1]));
+      case 'snapshot': {
+        const index = this.#snapshotArrives(number, Number(args[1]));
+        this.#snapshotReported(number, Number(args[1]), index, true);
+        break;
+      }
+      case 'snapshot-arrives':
+        this.#snapshotArrives(number, Number(args[1]), args[2]);
+        break;
+      case 'snapshot-reported':
+        this.#snapshotReported(number, Number(args[1]), Number(args[2]), args[3] === 'ok');
         break;
       case 'status':
         this.#status();
@@ -246,20 +265,21 @@ class Runner {
     this.#deliver([{ from: this.#harness.node(from).id, to: this.#harness.node(to).id, message }]);
   }
 
-  /** The state machine's image at what the sender has applied, staged and reported. */
-  #snapshot(from: number, to: number): void {
+  /** The state machine's image at what the sender has applied, or had, is staged. Its index. */
+  #snapshotArrives(from: number, to: number, older?: string): number {
     const harness = this.#harness;
-    const { applied, term } = harness.status(from);
-    const { conf } = harness.node(from).snapshot;
-    const entry = harness.node(from).entries.find(({ index }) => index === applied);
-    const meta = { index: applied, term: entry?.term ?? harness.node(from).snapshot.term, conf };
-    harness.step(to, { kind: 'snapshot-received', from: harness.node(from).id, term, meta });
-    harness.step(from, {
-      kind: 'snapshot-sent',
-      to: harness.node(to).id,
-      index: applied,
-      ok: true,
-    });
+    const { id, snapshot, entries, applied } = harness.node(from);
+    const { applied: newest, term } = harness.status(from);
+    const index = older === undefined ? newest : Number(older);
+    const entry = [...entries, ...applied].find((candidate) => candidate.index === index);
+    const meta = { index, term: entry?.term ?? snapshot.term, conf: snapshot.conf };
+    harness.step(to, { kind: 'snapshot-received', from: id, term, meta });
+    return index;
+  }
+
+  #snapshotReported(from: number, to: number, index: number, ok: boolean): void {
+    const { id } = this.#harness.node(to);
+    this.#harness.step(from, { kind: 'snapshot-sent', to: id, index, ok });
   }
 
   #status(): void {
@@ -271,7 +291,8 @@ class Runner {
       const { role, term, leader, commit, last, lastTerm, stable, progress } = node.core.status();
       const disk = stable < last ? ` stable ${stable}` : '';
       const peers = progress.map(
-        ({ peer, state, match, next }) => ` ${peer}:${state} ${match}/${next}`,
+        ({ peer, state, match, next, inflight }) =>
+          ` ${peer}:${state} ${match}/${next}${inflight > 0 ? ` inflight ${inflight}` : ''}`,
       );
       this.#output.push(
         `${node.id} ${role} t${term} leader ${leader ?? 'unknown'} last ${last}.${lastTerm}${disk} commit ${commit}${peers.join('')}`,
