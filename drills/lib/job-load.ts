@@ -41,10 +41,15 @@ export async function startJobLoad(
     label: kind,
     owner: 'drill',
   });
-  return { id, finish: () => finishJob(client, id, queries) };
+  return { id, finish: () => verifyJob(client, id, queries) };
 }
 
-async function finishJob(client: ApiClient, id: number, queries: number): Promise<JobVerdict> {
+/** Waits for the job's end and holds its results against what was asked for. */
+export async function verifyJob(
+  client: ApiClient,
+  id: number,
+  queries: number,
+): Promise<JobVerdict> {
   const job = await waitForJob(client, id, AbortSignal.timeout(JOB_TIMEOUT_MS));
   const seen = new Map<string, number>();
   for await (const line of client.jobResults(id)) {

@@ -2,6 +2,7 @@
  * Pictures: decoding, resizing, drawing, charts and contact sheets. The one module that touches
  * node-canvas (and, inside it, the one file `canvas.ts`).
  */
+export { type Bar, type BarChartOptions, type BarSeries, renderBarChart } from './bar-chart.js';
 export type { Bitmap } from './bitmap.js';
 export {
   createDrawing,

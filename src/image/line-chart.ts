@@ -51,7 +51,15 @@ export interface LineChartOptions {
 }
 
 /** Okabe and Ito's palette without its yellow, which is too light for lines on white. */
-const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#333333'];
+export const CHART_PALETTE: readonly string[] = [
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#cc79a7',
+  '#56b4e9',
+  '#e69f00',
+  '#333333',
+];
 const SIDE_MAX = 8192;
 
 Chart.register(Filler, Legend, LinearScale, LineController, LineElement, PointElement, Title);
@@ -94,7 +102,7 @@ function chartConfiguration(
     type: 'line',
     data: {
       datasets: series.map((line, index) => {
-        const color = line.color ?? PALETTE[index % PALETTE.length] ?? '#333333';
+        const color = line.color ?? CHART_PALETTE[index % CHART_PALETTE.length] ?? '#333333';
         return {
           label: line.label,
           data: line.points.map(({ x, y }) => ({ x, y: y ?? Number.NaN })),
@@ -125,20 +133,25 @@ function chartConfiguration(
       },
       plugins: {
         legend: { display: series.length > 0, labels: { font: text, boxHeight: 2 } },
-        title: {
-          display: options.title !== undefined,
-          text: options.title ?? '',
-          font: { family: TEXT_FONT, size: 17, weight: 'bold' },
-          color: '#222222',
-        },
+        title: chartTitle(options.title),
       },
     },
     plugins: [paper, markerPlugin(options.markers ?? [])],
   };
 }
 
+/** The heading of a chart, as an option of chart.js. */
+export function chartTitle(text: string | undefined) {
+  return {
+    display: text !== undefined,
+    text: text ?? '',
+    font: { family: TEXT_FONT, size: 17, weight: 'bold' as const },
+    color: '#222222',
+  };
+}
+
 /** White under everything: transparent charts are unreadable on a dark page. */
-const paper: Plugin<'line'> = {
+export const paper: Plugin = {
   id: 'paper',
   beforeDraw({ ctx, width, height }) {
     ctx.fillStyle = '#ffffff';

@@ -6,6 +6,7 @@ import {
   FONT_FACES,
   readImageHeader,
   registerFonts,
+  renderBarChart,
   renderContactSheet,
   renderLineChart,
 } from '../../src/image/index.js';
@@ -40,6 +41,20 @@ t.test('a chart is a PNG of the asked size with a line in its colour', async (t)
   const bitmap = await decodeImage(png);
   t.same(pixelAt(bitmap, 0, 0), [255, 255, 255, 255], 'white paper');
   t.ok(countNear(bitmap, [255, 0, 0], 40) > 100);
+});
+
+t.test('bars are as long as their values, and nothing is drawn for none', async (t) => {
+  const blue = async (values: readonly (number | null)[]) => {
+    const bars = values.map((value) => ({ value, spread: 0.1 }));
+    const options = { width: 500, height: 200, title: 'seconds', valueLabel: 'seconds' };
+    const png = renderBarChart(['kill', 'join'], [{ label: 'here', bars }], options);
+    return countNear(await decodeImage(png), [0, 114, 178], 10);
+  };
+  const both = await blue([4, 4]);
+  const one = await blue([4, null]);
+  t.ok(one > 100);
+  t.ok(Math.abs(both - 2 * one) < both / 20, `${both} pixels of two bars, ${one} of one`);
+  t.ok(Math.abs((await blue([4, 2])) - 1.5 * one) < both / 20);
 });
 
 t.test('a marker is drawn inside the axes and left out beyond them', async (t) => {
