@@ -70,8 +70,7 @@ export interface RaftOptions {
   readonly limits?: Partial<RaftLimits>;
   /**
    * The boot scan found that this node may have lost entries it once acknowledged. It follows and
-   * catches up, but neither votes nor campaigns until it has committed an entry of a leader's own
-   * term: that commit index covers all that was committed before.
+   * catches up, but neither votes nor campaigns until it has all of them again (suspicion.ts).
    */
   readonly isSuspect?: boolean;
 }

@@ -49,6 +49,10 @@ export function describeMessage(message: Message): string {
       return `${head} read ${message.read} verified ${message.verified}`;
     case 'timeout-now':
       return head;
+    case 'catch-up':
+      return `${head} id ${message.id}`;
+    case 'catch-up-reply':
+      return `${head} id ${message.id} last ${message.index}`;
     default:
       return assertNever(message, 'message');
   }

@@ -5,6 +5,7 @@
 import { assert, type LogIndex, type NodeId, type Term } from '../base/index.js';
 import { becomeFollower, heardLeader } from './roles.js';
 import type { RaftState } from './state.js';
+import { maybeAskWhereTheLogEnds, maybeClearSuspicion } from './suspicion.js';
 import type { Message, SnapshotMeta } from './types.js';
 
 type Append = Extract<Message, { type: 'append' }>;
@@ -43,6 +44,7 @@ export function onHeartbeat(state: RaftState, from: NodeId, message: Heartbeat):
   if (state.installing === undefined) commitVerified(state, message.commit);
   const { term, verified } = state;
   state.send(from, { type: 'heartbeat-reply', term, read: message.read, verified });
+  maybeAskWhereTheLogEnds(state, from);
 }
 
 /**
@@ -52,15 +54,6 @@ export function onHeartbeat(state: RaftState, from: NodeId, message: Heartbeat):
 function commitVerified(state: RaftState, leaderCommit: LogIndex): void {
   state.commitTo(Math.min(leaderCommit, state.verified));
   maybeClearSuspicion(state);
-}
-
-/**
- * A suspect node has caught up when it has, durably, a committed entry of the current leader's
- * own term: every entry that was committed before lies below that one.
- */
-export function maybeClearSuspicion(state: RaftState): void {
-  if (!state.isSuspect || state.log.stable < state.commit) return;
-  if (state.log.term(state.commit) === state.term) state.isSuspect = false;
 }
 
 /** Promised through the disk, or at once where the disk already has it. */
@@ -130,6 +123,7 @@ export function onSnapshotInstalled(state: RaftState, meta: SnapshotMeta): void 
   assert(meta.index >= state.commit, 'a snapshot does not take back what was committed');
   state.commit = state.applying = state.applied = state.appliedDurable = meta.index;
   state.verified = meta.index;
+  maybeClearSuspicion(state);
   if (state.leader !== undefined) accept(state, state.leader, meta.index);
 }
 

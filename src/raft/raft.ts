@@ -27,7 +27,6 @@ import {
   onVoteReply,
 } from './election.js';
 import {
-  maybeClearSuspicion,
   onAppend,
   onHeartbeat,
   onSnapshotInstalled,
@@ -46,6 +45,7 @@ import {
 } from './replication.js';
 import { armElection, becomeFollower } from './roles.js';
 import { appendOwn, RaftState } from './state.js';
+import { maybeClearSuspicion, onCatchUp, onCatchUpReply } from './suspicion.js';
 import { describeStatus, type RaftStatus } from './status.js';
 import { nextDeadline, onTick } from './timers.js';
 import { startTransfer } from './transfer.js';
@@ -187,6 +187,12 @@ function onMessage(state: RaftState, from: NodeId, message: Message): void {
       break;
     case 'timeout-now':
       onTimeoutNow(state, from);
+      break;
+    case 'catch-up':
+      onCatchUp(state, from, message);
+      break;
+    case 'catch-up-reply':
+      if (state.leader === from) onCatchUpReply(state, message);
       break;
     default:
       assertNever(message, 'message');

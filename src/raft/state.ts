@@ -67,6 +67,8 @@ export class RaftState {
   applied: LogIndex;
   appliedDurable: LogIndex;
   isSuspect: boolean;
+  /** A suspect node's question to the leader of this term, and its answer (suspicion.ts). */
+  recovery: { readonly id: number; readonly goal: LogIndex | undefined } | undefined;
 
   /**
    * Follower: the log is known to equal the current leader's up to here. At least `commit`, by
@@ -151,6 +153,7 @@ export class RaftState {
     this.term = term;
     this.vote = undefined;
     this.verified = this.commit;
+    this.recovery = undefined;
   }
 
   /** The only place where the commit index moves. */

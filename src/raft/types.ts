@@ -79,7 +79,13 @@ export type Message =
    */
   | { type: 'heartbeat-reply'; term: Term; read: number; verified: LogIndex }
   /** Leader to the target of a transfer (dissertation §3.10). */
-  | { type: 'timeout-now'; term: Term };
+  | { type: 'timeout-now'; term: Term }
+  /**
+   * A suspect node to its leader: where does your log end now? `id` is drawn anew in each boot and
+   * term, so that an answer to an earlier question is not taken for one to this (suspicion.ts).
+   */
+  | { type: 'catch-up'; term: Term; id: number }
+  | { type: 'catch-up-reply'; term: Term; id: number; index: LogIndex };
 
 export interface Envelope {
   readonly to: NodeId;

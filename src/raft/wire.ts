@@ -29,6 +29,8 @@ const CODES = {
   heartbeat: 7,
   'heartbeat-reply': 8,
   'timeout-now': 9,
+  'catch-up': 11,
+  'catch-up-reply': 12,
 } as const satisfies Record<Message['type'], number>;
 
 const ENTRY_HEADER_BYTES = 21;
@@ -63,6 +65,10 @@ export function encodeMessage(message: Message): WireMessage {
       return header([code, term, message.read, message.verified]);
     case 'timeout-now':
       return header([code, term]);
+    case 'catch-up':
+      return header([code, term, message.id]);
+    case 'catch-up-reply':
+      return header([code, term, message.id, message.index]);
     default:
       return assertNever(message, 'message');
   }
@@ -111,6 +117,10 @@ function decodeFields(code: number, term: number, fields: Fields, body: Uint8Arr
       return { type: 'heartbeat-reply', term, read: fields.count(), verified: fields.count() };
     case CODES['timeout-now']:
       return { type: 'timeout-now', term };
+    case CODES['catch-up']:
+      return { type: 'catch-up', term, id: fields.count() };
+    case CODES['catch-up-reply']:
+      return { type: 'catch-up-reply', term, id: fields.count(), index: fields.count() };
     default:
       throw refuse(`the unknown code ${code}`);
   }

@@ -300,7 +300,49 @@ t.test('a suspect node has no vote and does not campaign until it has caught up'
   t.match(sent(cluster.send(2, 3, request)), [{ message: { granted: false } }]);
   cluster.packets = [];
   cluster.elect(1);
+  t.equal(cluster.status(3).isSuspect, true, 'the leader has not yet said where its log ends');
+  cluster.tick(1);
+  cluster.deliverAll();
   t.equal(cluster.status(3).isSuspect, false);
+  t.end();
+});
+
+t.test('a suspect node is not trusted before it has all that it may have acknowledged', (t) => {
+  const cluster = leaderOf(5);
+  for (let count = 0; count < 2; count += 1) cluster.propose(1, 'x');
+  cluster.deliver(({ to }) => to === 'n5');
+  cluster.deliver(({ from }) => from === 'n5');
+  const acknowledged = cluster.node(5).entries.length;
+  t.equal(acknowledged, 4, 'node 5 has acknowledged all, and nothing of it is committed yet');
+  // Its disk gives back less than that, though all that the leader calls committed.
+  cluster.packets = [];
+  cluster.crash(5);
+  const { commit } = cluster.status(1);
+  cluster.node(5).entries.splice(commit);
+  cluster.node(5).isSuspect = true;
+  cluster.restart(5);
+  cluster.tick(1);
+  cluster.deliver(({ to }) => to === 'n5');
+  cluster.deliver(({ from }) => from === 'n5');
+  const answer = cluster.take(({ message }) => message.type === 'catch-up-reply')[0];
+  t.match(answer, { to: 'n5', message: { index: acknowledged } });
+  if (answer !== undefined) cluster.send(1, 5, answer.message);
+  t.equal(cluster.status(5).isSuspect, true, 'it has what is committed, and not the rest');
+  const grant = { type: 'pre-vote', term: 9, lastIndex: commit, lastTerm: 2 } as const;
+  t.match(sent(cluster.send(4, 5, grant)), [{ message: { granted: false } }]);
+  cluster.deliverAll();
+  cluster.tick(1);
+  cluster.deliverAll();
+  t.ok(cluster.node(5).entries.length >= acknowledged);
+  t.equal(cluster.status(5).isSuspect, false);
+  t.end();
+});
+
+t.test('a suspect node takes no answer to the question of an earlier boot', (t) => {
+  const cluster = new Harness(3, { suspects: [3], rng: createSeededRng('ids') });
+  cluster.elect(1);
+  cluster.send(1, 3, { type: 'catch-up-reply', term: 2, id: 0, index: 0 });
+  t.equal(cluster.status(3).isSuspect, true);
   t.end();
 });
 

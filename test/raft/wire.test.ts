@@ -39,6 +39,8 @@ const MESSAGES: readonly Message[] = [
   { type: 'heartbeat', term: 5, commit: 8, read: 77 },
   { type: 'heartbeat-reply', term: 5, read: 77, verified: 6 },
   { type: 'timeout-now', term: 5 },
+  { type: 'catch-up', term: 5, id: 4_000_000_000 },
+  { type: 'catch-up-reply', term: 5, id: 4_000_000_000, index: 12 },
 ];
 
 function overTheWire(message: Message): Message {
