@@ -18,6 +18,7 @@ import type {
   JobStats,
   ModelInfo,
   ResultLine,
+  TaskPage,
   VerifyReport,
 } from '../idunno/index.js';
 import type { Wire } from '../net/index.js';
@@ -52,6 +53,7 @@ import {
   settingSchema,
   type StorageReport,
   storageReportSchema,
+  taskPageSchema,
   toWire,
   verifySchema,
 } from './contract.js';
@@ -413,16 +415,21 @@ export class ApiClient {
     return parseAnswer(jobInfoSchema, answer.value, API.jobSubmit);
   }
 
-  jobList(options: NodeCallOptions = {}): Promise<readonly JobInfo[]> {
-    return this.read(API.jobList, [], z.array(jobInfoSchema), options);
+  /** The newest thousand, oldest first: of one client, or of all. */
+  jobList(options: NodeCallOptions & { owner?: string } = {}): Promise<readonly JobInfo[]> {
+    return this.read(API.jobList, [options.owner ?? null], z.array(jobInfoSchema), options);
   }
 
   jobInfo(id: number, options: NodeCallOptions = {}): Promise<JobInfo> {
     return this.read(API.jobInfo, [id], jobInfoSchema, options);
   }
 
-  jobStats(id?: number, options: NodeCallOptions = {}): Promise<readonly JobStats[]> {
-    return this.read(API.jobStats, [id ?? null], z.array(jobStatsSchema), options);
+  jobStats(
+    id?: number,
+    options: NodeCallOptions & { owner?: string } = {},
+  ): Promise<readonly JobStats[]> {
+    const args = [id ?? null, options.owner ?? null];
+    return this.read(API.jobStats, args, z.array(jobStatsSchema), options);
   }
 
   jobFairness(options: NodeCallOptions = {}): Promise<FairnessReport> {
@@ -443,6 +450,15 @@ export class ApiClient {
 
   jobSetBatchSize(id: number, size: number, options: ClientCallOptions = {}): Promise<JobInfo> {
     return this.changeJob(API.jobSetBatchSize, [id, size], options);
+  }
+
+  /** One page of a job's tasks, in the order of their queries. */
+  jobTasks(
+    id: number,
+    options: NodeCallOptions & { after?: number; limit?: number } = {},
+  ): Promise<TaskPage> {
+    const args = [id, options.after ?? null, options.limit ?? 1_000];
+    return this.read(API.jobTasks, args, taskPageSchema, options);
   }
 
   /** Accepted results in query order, as they stream in. */

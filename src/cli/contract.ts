@@ -17,6 +17,7 @@ import type {
   JobStats,
   ModelInfo,
   ResultLine,
+  TaskPage,
   VerifyReport,
 } from '../idunno/index.js';
 import type { Wire } from '../net/index.js';
@@ -73,11 +74,11 @@ export const API = {
   modelList: 'api.model.list',
   /** [spec, session, seq] → JobInfo. */
   jobSubmit: 'api.job.submit',
-  /** [] → JobInfo[]. */
+  /** [owner or null for all] → JobInfo[]. */
   jobList: 'api.job.list',
   /** [id] → JobInfo. */
   jobInfo: 'api.job.info',
-  /** [id or null] → JobStats[]. */
+  /** [id or null, owner or null for all] → JobStats[]. */
   jobStats: 'api.job.stats',
   /** [] → FairnessReport. */
   jobFairness: 'api.job.fairness',
@@ -89,9 +90,14 @@ export const API = {
   jobSetBatchSize: 'api.job.setBatchSize',
   /** [id] → null + body of JSON lines (ResultLine, or a last line {"fault": …}). */
   jobResults: 'api.job.results',
+  /** [id, after task or null, limit] → TaskPage. */
+  jobTasks: 'api.job.tasks',
   /** [id] → VerifyReport. */
   jobVerify: 'api.job.verify',
 } as const;
+
+/** Queries of one task; the state machine refuses more. */
+export const BATCH_SIZE_MAX = 10_000;
 
 const node = z.string().transform((name) => name as NodeId);
 /** Absent and null are the same on the wire. */
@@ -226,6 +232,24 @@ export const verifySchema: z.ZodType<VerifyReport> = z.object({
   problems: z.array(z.string()),
 });
 
+export const taskPageSchema: z.ZodType<TaskPage> = z.object({
+  tasks: z.array(
+    z.object({
+      task: count,
+      to: count,
+      state: z.enum(['Ready', 'Waiting', 'Success', 'Dead']),
+      isCut: z.boolean(),
+      attempts: count,
+      nodes: z.array(node),
+      queriesFailed: count,
+      seconds: maybeNumber,
+      finishedMs: maybeNumber,
+      file: maybeText,
+    }),
+  ),
+  next: maybeNumber,
+});
+
 export const resultLineSchema: z.ZodType<ResultLine> = z.object({
   item: count,
   repetition: count,
@@ -244,12 +268,13 @@ export const jobSpecSchema: z.ZodType<JobSpec> = z.object({
     z.strictObject({ glob: z.string().min(1) }),
     z.strictObject({ names: z.array(z.string()).min(1) }),
   ]),
-  batchSize: z.number().int().min(1).max(100_000),
+  batchSize: z.number().int().min(1).max(BATCH_SIZE_MAX),
   weight: z.number().positive().exactOptional(),
   repeat: z.number().int().min(1).exactOptional(),
   owner: z.string().max(256).exactOptional(),
   label: z.string().max(1024).exactOptional(),
   maxFailedItems: count.exactOptional(),
+  isPaused: z.boolean().exactOptional(),
 });
 
 export const memberSchema: z.ZodType<Member> = z.object({

@@ -43,12 +43,13 @@ export async function* collectSources(
       return;
     }
   }
-  const prefix = target === '' || isPrefix(target) ? target : `${target}/`;
+  const prefix = isPrefix(target) ? target : `${target}/`;
   for (const source of sources) yield* filesBelow(resolve(cwd, source), source, prefix);
 }
 
+/** Names keep what they are called here when nothing is to stand before them. */
 function isPrefix(target: string): boolean {
-  return target.endsWith('/');
+  return target === '' || target.endsWith('/');
 }
 
 async function* filesBelow(path: string, shown: string, prefix: string): AsyncGenerator<LocalFile> {

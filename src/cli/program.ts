@@ -8,9 +8,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError, Option } from 'commander';
 import { IdunnoError, isIdunnoError } from '../base/index.js';
 import type { ApiClient } from './api-client.js';
+import { createAsker } from './asker.js';
 import { OUTPUT_FORMATS, Output, type OutputFormat } from './output.js';
+import { requireCluster } from './readiness.js';
 import { exitCodeOf, renderError, renderSentence } from './render-error.js';
-import type { CliIo, CommandContext, CommandSpec, Connector, TargetOptions } from './types.js';
+import type {
+  ArgumentSpec,
+  CliIo,
+  CommandContext,
+  CommandSpec,
+  Connector,
+  TargetOptions,
+} from './types.js';
 
 export interface ProgramDependencies {
   readonly commands: readonly CommandSpec[];
@@ -97,6 +106,17 @@ function prepare(command: Command, io: CliIo): Command {
     });
 }
 
+/** `idunno file get <name> <local>`: what to type. */
+export function usageLine(spec: CommandSpec): string {
+  const args = (spec.args ?? []).map((argument) => argumentText(argument));
+  return ['idunno', ...(spec.noun === undefined ? [] : [spec.noun]), spec.verb, ...args].join(' ');
+}
+
+function argumentText({ name, variadic, optional }: ArgumentSpec): string {
+  const text = variadic === true ? `${name}...` : name;
+  return optional === true ? `[${text}]` : `<${text}>`;
+}
+
 function createCommand(
   spec: CommandSpec,
   io: CliIo,
@@ -104,9 +124,9 @@ function createCommand(
   exit: ExitBox,
 ): Command {
   const command = prepare(new Command(spec.verb), io).description(spec.summary);
+  command.showHelpAfterError(`(write: ${usageLine(spec)}; --help shows what is accepted)`);
   for (const argument of spec.args ?? []) {
-    const name = argument.variadic === true ? `${argument.name}...` : argument.name;
-    command.argument(argument.optional === true ? `[${name}]` : `<${name}>`, argument.help);
+    command.argument(argumentText(argument), argument.help);
   }
   for (const option of spec.options ?? []) {
     command.option(option.flags, option.help, option.default);
@@ -119,6 +139,8 @@ function createCommand(
   return command;
 }
 
+const TIMEOUT_MS = 15_000;
+
 function addSharedOptions(command: Command): void {
   command
     .addOption(
@@ -129,7 +151,8 @@ function addSharedOptions(command: Command): void {
     .option('-c, --config <file>', "the cluster's config file (default: $IDUNNO_CONFIG)")
     .option('-n, --node <name>', 'the node to ask first (default: $IDUNNO_NODE, else any)')
     .option('--connect <host:port>', 'a node to ask, without a config file')
-    .option('--timeout <seconds>', 'how long to wait for the cluster', '15')
+    .option('--client <name>', 'act as this client (default: $IDUNNO_CLIENT, else the operator)')
+    .option('--timeout <seconds>', 'how long to wait for the cluster', String(TIMEOUT_MS / 1_000))
     .option('-y, --yes', 'do not ask before something is destroyed');
 }
 
@@ -141,30 +164,51 @@ async function runCommand(
   exit: ExitBox,
 ): Promise<void> {
   let client: Promise<ApiClient> | undefined;
+  let ready: Promise<ApiClient> | undefined;
   const options = command.opts<Record<string, string | boolean | undefined>>();
   const target = targetOf(options, io);
+  const { signal, shell } = dependencies;
+  const given = options['client'];
+  const asker = createAsker(typeof given === 'string' ? given : undefined, io.env);
   const connect = (): Promise<ApiClient> => {
-    if (dependencies.shell !== undefined) return Promise.resolve(dependencies.shell.client);
+    if (shell !== undefined) return Promise.resolve(shell.client);
     client ??= dependencies.connector.target(target, io);
     return client;
+  };
+  const connectReady = async (): Promise<ApiClient> => {
+    const connected = await connect();
+    const { timeoutMs = TIMEOUT_MS, node } = target;
+    await requireCluster(connected, { timeoutMs, signal, node });
+    return connected;
   };
   const context: CommandContext = {
     io,
     out: new Output((options['output'] ?? 'table') as OutputFormat, io),
     target,
-    signal: dependencies.signal,
-    client: connect,
+    asker,
+    signal,
+    client: () => {
+      if (spec.needs === undefined) return connect();
+      ready ??= connectReady();
+      return ready;
+    },
     connectTo: (config) => dependencies.connector.config(config, target),
     config: (dataRoot) => dependencies.connector.loadConfig(target, io, dataRoot),
     setExitCode: (code) => {
       exit.code = code;
     },
     shellNouns: Object.keys(dependencies.nouns),
-    runInShell: (argv, node, shared) => runInShell(argv, node, shared, io, dependencies, exit),
+    runInShell: (argv, node, shared) => {
+      const shellIo = {
+        ...io,
+        env: { ...io.env, IDUNNO_NODE: node, IDUNNO_CLIENT: asker.only.owner },
+      };
+      return runInShell(argv, shared, shellIo, dependencies, exit);
+    },
     ...argumentsOf(spec, command),
     ...optionsOf(options),
-    pause: (ms) => sleep(ms, undefined, { signal: dependencies.signal }),
-    confirm: (question) => confirm(question, options['yes'] === true, io, dependencies.signal),
+    pause: (ms) => sleep(ms, undefined, { signal }),
+    confirm: (question) => confirm(question, options['yes'] === true, io, signal),
   };
   try {
     await spec.run(context);
@@ -177,16 +221,14 @@ async function runCommand(
 /** A line of the prompt: the same commands, asking the prompt's node through its client. */
 async function runInShell(
   argv: readonly string[],
-  node: string,
   client: ApiClient,
   io: CliIo,
   dependencies: ProgramDependencies,
   exit: ExitBox,
 ): Promise<void> {
-  const shellIo = { ...io, env: { ...io.env, IDUNNO_NODE: node } };
   const onError = (error: unknown): void => void io.stderr.write(`${renderSentence(error)}\n`);
   const nested = { ...dependencies, shell: { client, onError } };
-  const code = await runProgram(argv, shellIo, nested);
+  const code = await runProgram(argv, io, nested);
   if (code !== 0) exit.code = code;
 }
 
@@ -198,7 +240,7 @@ function targetOf(
     const value = options[name];
     return typeof value === 'string' && value !== '' ? value : undefined;
   };
-  const seconds = Number(text('timeout') ?? '15');
+  const seconds = Number(text('timeout') ?? TIMEOUT_MS / 1_000);
   if (!Number.isFinite(seconds) || seconds <= 0 || seconds > 86_400) {
     throw new IdunnoError('USAGE', `--timeout takes seconds above 0, not "${text('timeout')}"`);
   }

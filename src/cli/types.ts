@@ -6,7 +6,10 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ClusterConfig } from '../base/index.js';
 import type { ApiClient } from './api-client.js';
+import type { Asker } from './asker.js';
 import type { Output } from './output.js';
+
+export type { Asker } from './asker.js';
 
 /** The outside world of one invocation. */
 export interface CliIo {
@@ -46,6 +49,11 @@ export interface CommandSpec {
   readonly details?: string;
   readonly args?: readonly ArgumentSpec[];
   readonly options?: readonly OptionSpec[];
+  /**
+   * Nothing is begun while the cluster has no leader, or at a node that has left: asked when the
+   * command asks for its client, so that what is wrong with its words is said first.
+   */
+  readonly needs?: 'leader';
   run(context: CommandContext): Promise<void>;
 }
 
@@ -70,6 +78,8 @@ export interface CommandContext {
   readonly io: CliIo;
   readonly out: Output;
   readonly target: TargetOptions;
+  /** Who gives the command: `--client`, IDUNNO_CLIENT, or the operator. */
+  readonly asker: Asker;
   /** Aborts at Ctrl-C. */
   readonly signal: AbortSignal;
   /** The one client of this invocation, connected at the first use. */

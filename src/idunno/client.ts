@@ -13,7 +13,7 @@ import { modelNotFound } from './command-models.js';
 import { type InputEntry, writeInputLine } from './inputs.js';
 import { MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX } from './limits.js';
 import { checkFolder } from './manifest.js';
-import { ResultReader } from './results.js';
+import { noResult, ResultReader } from './results.js';
 import type {
   FailureInfo,
   FairnessReport,
@@ -24,6 +24,9 @@ import type {
   ModelInfo,
   ResultFile,
   ResultLine,
+  ResultPage,
+  ResultPlace,
+  TaskPage,
   VerifyReport,
 } from './types.js';
 
@@ -140,6 +143,7 @@ export class IdunnoNodeClient implements IdunnoClient {
       owner: spec.owner ?? '',
       label: spec.label ?? labelOf(spec.inputs),
       maxFailed: spec.maxFailedItems ?? null,
+      paused: spec.isPaused ?? false,
     };
     return Number(await this.#deps.store.submit('idunno.job.create', [wire], options));
   }
@@ -196,8 +200,8 @@ export class IdunnoNodeClient implements IdunnoClient {
     return this.#deps.sdfs.put(source, signal === undefined ? {} : { signal });
   }
 
-  async jobs(): Promise<readonly JobInfo[]> {
-    const list = (await this.#deps.store.query('idunno.jobs', [])) as unknown;
+  async jobs(owner?: string): Promise<readonly JobInfo[]> {
+    const list = (await this.#deps.store.query('idunno.jobs', [owner ?? null])) as unknown;
     return (list as readonly JobInfo[]).map(withTimes);
   }
 
@@ -206,11 +210,9 @@ export class IdunnoNodeClient implements IdunnoClient {
     return withTimes(parseObject(wire, 'a job') as unknown as JobInfo);
   }
 
-  async stats(id?: number): Promise<readonly JobStats[]> {
-    const list = (await this.#deps.store.query('idunno.stats', [
-      id ?? null,
-      this.#nowMs,
-    ])) as unknown;
+  async stats(id?: number, owner?: string): Promise<readonly JobStats[]> {
+    const args = [id ?? null, this.#nowMs, owner ?? null];
+    const list = (await this.#deps.store.query('idunno.stats', args)) as unknown;
     return list as readonly JobStats[];
   }
 
@@ -223,6 +225,13 @@ export class IdunnoNodeClient implements IdunnoClient {
     const wire = (await this.#deps.store.query('idunno.fairness', [this.#nowMs])) as unknown;
     const report = wire as Omit<FairnessReport, 'gap'> & { gap?: number };
     return { ...report, gap: report.gap };
+  }
+
+  async tasks(id: number, options: { after?: number; limit?: number } = {}): Promise<TaskPage> {
+    const args = [id, options.after ?? null, options.limit ?? null];
+    const wire = await this.#deps.store.query('idunno.job.tasklist', args);
+    const page = parseObject(wire, 'a page of tasks') as unknown as TaskPage;
+    return { tasks: page.tasks, next: page.next };
   }
 
   pause(id: number): Promise<JobInfo> {
@@ -252,8 +261,20 @@ export class IdunnoNodeClient implements IdunnoClient {
     return new ResultReader(this.#deps).lines(id, options.signal);
   }
 
-  resultFiles(id: number, options: { signal?: AbortSignal } = {}): AsyncIterable<ResultFile> {
-    return new ResultReader(this.#deps).files(id, options.signal);
+  async resultFiles(
+    options: { job?: number; after?: ResultPlace; limit?: number } = {},
+  ): Promise<ResultPage> {
+    const { job = null, after, limit = null } = options;
+    const args = [job, after?.job ?? null, after?.task ?? null, limit];
+    const wire = await this.#deps.store.query('idunno.results.list', args);
+    const page = parseObject(wire, 'a page of result files') as unknown as ResultPage;
+    return { files: page.files, next: page.next };
+  }
+
+  async statResult(job: number, task: number): Promise<ResultFile> {
+    const wire = await this.#deps.store.query('idunno.results.stat', [job, task]);
+    if (wire !== null) return parseObject(wire, 'a result file') as unknown as ResultFile;
+    throw noResult(job, task);
   }
 
   resultFile(id: number, task: number): Promise<Uint8Array> {

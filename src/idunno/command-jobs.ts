@@ -8,6 +8,7 @@
  *     │  ▲                 │  ▲
  *     ▼  │ resume    pause ▼  │ resume         any of the three ──▶ cancelled
  *    paused ◀──────────── paused
+ *      ▲ created paused
  *
  * Refusals: MODEL_NOT_FOUND, MODEL_UNDEPLOYED, NO_INPUT, JOB_NOT_FOUND, JOB_STATE, BUSY.
  */
@@ -53,7 +54,7 @@ const LABEL_CHARS_MAX = 128;
 
 /**
  * `idunno.job.create` [spec] → the job's number. spec: {model, manifest, manifestVersion, items,
- * batch, weight, repeat, owner, label, maxFailed|null}.
+ * batch, weight, repeat, owner, label, maxFailed|null, paused}.
  */
 export const createJob: Command = (tx, args, context) => {
   const spec = parseObject(args[0], 'a job');
@@ -79,12 +80,12 @@ export const createJob: Command = (tx, args, context) => {
     ...readPlan(spec, items),
     createdMs: context.nowMs,
     ...NEW_JOB,
+    state: spec['paused'] === true ? 'paused' : 'queued',
   });
   return id;
 };
 
 const NEW_JOB = {
-  state: 'queued',
   reason: '',
   cursor: 0,
   ready: 0,

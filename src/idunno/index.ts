@@ -44,6 +44,7 @@ export { eventsOf, type EventOptions, type StateEvent } from './events.js';
 export { ModelHostPool, type ModelHostPoolOptions } from './model-host-pool.js';
 export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
 export { idunnoModule } from './module.js';
+export { parseResultName, resultFileName } from './result-names.js';
 export * from './types.js';
 
 export interface IdunnoOptions {

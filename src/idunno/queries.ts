@@ -10,8 +10,8 @@ import type { Ms, NodeId } from '../base/index.js';
 import type { Wire } from '../net/index.js';
 import { parseCount, type Query, type ReadView } from '../store/index.js';
 import { modelNotFound } from './command-models.js';
-import { jobNotFound } from './command-jobs.js';
 import { ASSIGNMENTS_INDEX, JOBS_INDEX, LEASES_INDEX, MODELS_INDEX, modelKey } from './indexes.js';
+import { findJob, toWire } from './query-parts.js';
 import { edgeAfter, gapOf, rateSince, windowStart } from './rates.js';
 import { EMPTY_STATS, summarize } from './stats.js';
 import {
@@ -29,11 +29,14 @@ import {
   type TaskRow,
   tasks,
 } from './tables.js';
+import { taskQueries } from './task-queries.js';
 import type { FairnessReport, JobInfo, JobStats, ModelInfo, TaskState } from './types.js';
 import { readJobId, readModelName } from './wire.js';
 
 /** Jobs in one answer: the newest ones. */
 const JOBS_LISTED_MAX = 1_000;
+/** Jobs looked at for those of one owner. */
+const JOBS_SCANNED_MAX = 50_000;
 /** Tasks in one page; with their inline results at most 16 KiB each. */
 const TASK_PAGE_MAX = 500;
 const TASK_PAGE_BYTES_MAX = 256 * 1024;
@@ -165,17 +168,15 @@ export function modelInfo(view: ReadView, model: ModelRow): ModelInfo {
   };
 }
 
-function findJob(view: ReadView, args: readonly Wire[]): JobRow {
-  const id = readJobId(args[0]);
-  const job = view.get(jobs, [id]);
-  if (job === undefined) throw jobNotFound(id);
-  return job;
-}
-
-async function listJobs(view: ReadView): Promise<JobRow[]> {
+/** The newest ones, oldest first; of one owner: among the newest JOBS_SCANNED_MAX. */
+async function listJobs(view: ReadView, owner: Wire | undefined): Promise<JobRow[]> {
+  const isOfAll = owner === null || owner === undefined;
   const rows: JobRow[] = [];
-  const range = { limit: JOBS_LISTED_MAX, reverse: true };
-  for await (const [, row] of view.scan(jobs, range)) rows.push(row);
+  const range = { limit: isOfAll ? JOBS_LISTED_MAX : JOBS_SCANNED_MAX, reverse: true };
+  for await (const [, row] of view.scan(jobs, range)) {
+    if (isOfAll || row.owner === owner) rows.push(row);
+    if (rows.length >= JOBS_LISTED_MAX) break;
+  }
   return rows.reverse();
 }
 
@@ -268,18 +269,21 @@ function errorOf(view: ReadView, row: ModelRow): string | null {
   return view.index(MODELS_INDEX).revisions.get(modelKey(row.name, row.newest))?.error ?? null;
 }
 
-/** `idunno.stats` [id|null, nowMs] → JobStats[]. */
+/** `idunno.stats` [id|null, nowMs, owner|null] → JobStats[]. */
 const statsList: Query = async (view, args) => {
   const nowMs = parseCount(args[1], 'the time now');
   const wanted =
-    args[0] === null || args[0] === undefined ? await listJobs(view) : [findJob(view, args)];
+    args[0] === null || args[0] === undefined
+      ? await listJobs(view, args[2])
+      : [findJob(view, args)];
   return toWire(wanted.map((job) => jobStats(view, job, nowMs)));
 };
 
 export const queries: Readonly<Record<string, Query>> = {
   'idunno.models': modelList,
   'idunno.model': modelOne,
-  'idunno.jobs': async (view) => toWire((await listJobs(view)).map(jobInfo)),
+  /** [owner|null] → JobInfo[]. */
+  'idunno.jobs': async (view, args) => toWire((await listJobs(view, args[0])).map(jobInfo)),
   'idunno.job': (view, args) => toWire(jobInfo(findJob(view, args))),
   'idunno.stats': statsList,
   /** [nowMs] → FairnessReport. */
@@ -288,14 +292,5 @@ export const queries: Readonly<Record<string, Query>> = {
   'idunno.job.tasks': jobTasks,
   'idunno.job.task': jobTask,
   'idunno.job.failures': jobFailures,
+  ...taskQueries,
 };
-
-/** Undefined becomes absent: a msgpack-safe copy of a plain value. */
-function toWire(value: unknown): Wire {
-  if (Array.isArray(value)) return value.map(toWire);
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
-    return (value ?? null) as Wire;
-  }
-  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
-  return Object.fromEntries(entries.map(([key, each]) => [key, toWire(each)]));
-}

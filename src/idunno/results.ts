@@ -12,7 +12,8 @@ import type { SdfsClient } from '../sdfs/index.js';
 import { parseObject, type StoreClient } from '../store/index.js';
 import { type InputEntry, readInputLine } from './inputs.js';
 import type { JobSource, TaskPlace } from './queries.js';
-import type { ResultFile, ResultLine, VerifyReport } from './types.js';
+import { resultFileName } from './result-names.js';
+import type { ResultLine, VerifyReport } from './types.js';
 
 export interface ResultReaderDeps {
   readonly store: Pick<StoreClient, 'query'>;
@@ -46,23 +47,12 @@ export class ResultReader {
     }
   }
 
-  async *files(id: number, signal: AbortSignal | undefined): AsyncGenerator<ResultFile> {
-    for await (const place of this.#places(id, signal)) {
-      if (!isFinished(place)) continue;
-      const { from: task, bytes, hash: sha256 } = place;
-      yield { name: resultFileName(id, task), task, bytes, sha256 };
-    }
-  }
-
   /** Bytes of one task, checked against its hash. */
   async file(id: number, task: number): Promise<Uint8Array> {
     const wire = await this.#deps.store.query('idunno.job.task', [id, task]);
     const place = wire === null ? undefined : (wire as unknown as TaskPlace);
     if (place === undefined || !isFinished(place)) {
-      throw new IdunnoError(
-        'FILE_NOT_FOUND',
-        `there is no ${resultFileName(id, task)}: no finished task of job ${id} begins at ${task}`,
-      );
+      throw noResult(id, task);
     }
     const bytes = await this.#bytesOf(place, undefined);
     if (hashOf(bytes) === place.hash) return bytes;
@@ -147,9 +137,11 @@ export class ResultReader {
   }
 }
 
-/** What people ask for by this name; the bytes may lie elsewhere. */
-export function resultFileName(job: number, task: number): string {
-  return `results/${job}/${task}.jsonl`;
+export function noResult(job: number, task: number): IdunnoError {
+  return new IdunnoError(
+    'FILE_NOT_FOUND',
+    `there is no ${resultFileName(job, task)}: no finished task of job ${job} begins at ${task}`,
+  );
 }
 
 function isFinished(place: TaskPlace): boolean {

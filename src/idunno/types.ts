@@ -49,6 +49,8 @@ export interface JobSpec {
   /** What people call it: the dataset in the classic tables. */
   readonly label?: string;
   readonly maxFailedItems?: number;
+  /** Accepted, but not begun until it is resumed. */
+  readonly isPaused?: boolean;
 }
 
 export interface JobInfo {
@@ -130,13 +132,57 @@ export interface FairnessReport {
   readonly jobs: readonly { id: number; itemsPerSecond: number; tasksInWindow: number }[];
 }
 
+/** One task of a job; the last one of a running job stands for all that were never cut. */
+export interface TaskInfo {
+  /** Its first query: with the job's number, its name. */
+  readonly task: number;
+  /** Its queries are [task, to). */
+  readonly to: number;
+  readonly state: TaskState;
+  /** False for the rest of the job: tasks are cut from it when they are leased. */
+  readonly isCut: boolean;
+  /** Leases granted so far. */
+  readonly attempts: number;
+  /** Who computes it now, or whose result was accepted. */
+  readonly nodes: readonly NodeId[];
+  readonly queriesFailed: number;
+  /** Processing time and time of acceptance, once it is finished. */
+  readonly seconds: number | undefined;
+  readonly finishedMs: number | undefined;
+  /** `results/JOB/TASK.jsonl`, once it is finished. */
+  readonly file: string | undefined;
+}
+
+/** `next` is the task after which the next page begins; absent on the last page. */
+export interface TaskPage {
+  readonly tasks: readonly TaskInfo[];
+  readonly next: number | undefined;
+}
+
 /** One task's result file: `results/JOB/TASK.jsonl`, TASK being its first query. */
 export interface ResultFile {
   readonly name: string;
+  readonly job: number;
   readonly task: number;
   readonly bytes: number;
   /** Lower-case hex. */
   readonly sha256: string;
+  /** When the result was accepted. */
+  readonly createdMs: number;
+  /** The SDFS file that holds its bytes; absent while they ride in the replicated tables. */
+  readonly segment: { readonly name: string; readonly version: number } | undefined;
+}
+
+/** Where a listing of result files goes on. */
+export interface ResultPlace {
+  readonly job: number;
+  readonly task: number;
+}
+
+/** `next` goes on behind what was looked at; absent on the last page. */
+export interface ResultPage {
+  readonly files: readonly ResultFile[];
+  readonly next: ResultPlace | undefined;
 }
 
 /** Failed queries of one task; the first of them by name. */
@@ -157,9 +203,10 @@ export interface IdunnoClient {
   /** No new jobs for it; refused (CONFLICT) while jobs use it. Its files stay in SDFS. */
   undeploy(name: string): Promise<void>;
   submitJob(spec: JobSpec, options?: { request?: RequestId }): Promise<JobInfo>;
-  jobs(): Promise<readonly JobInfo[]>;
+  /** The newest ones: of one owner, or of all. */
+  jobs(owner?: string): Promise<readonly JobInfo[]>;
   job(id: number): Promise<JobInfo>;
-  stats(id?: number): Promise<readonly JobStats[]>;
+  stats(id?: number, owner?: string): Promise<readonly JobStats[]>;
   fairness(): Promise<FairnessReport>;
   pause(id: number): Promise<JobInfo>;
   resume(id: number): Promise<JobInfo>;
@@ -167,8 +214,15 @@ export interface IdunnoClient {
   setBatchSize(id: number, batchSize: number): Promise<JobInfo>;
   /** All accepted results in query order. */
   results(id: number, options?: { signal?: AbortSignal }): AsyncIterable<ResultLine>;
-  /** The result files there are now, in query order, wherever their bytes lie. */
-  resultFiles(id: number, options?: { signal?: AbortSignal }): AsyncIterable<ResultFile>;
+  /** The tasks of a job in the order of their queries, one page. */
+  tasks(id: number, options?: { after?: number; limit?: number }): Promise<TaskPage>;
+  /**
+   * The result files there are now, by job and query, wherever their bytes lie: of one job, or of
+   * all. One page, which may be empty and have a next one.
+   */
+  resultFiles(options: { job?: number; after?: ResultPlace; limit?: number }): Promise<ResultPage>;
+  /** One of them. Throws FILE_NOT_FOUND, also before it is finished. */
+  statResult(job: number, task: number): Promise<ResultFile>;
   /** The bytes of `results/JOB/TASK.jsonl`. Throws FILE_NOT_FOUND, also before it is finished. */
   resultFile(id: number, task: number): Promise<Uint8Array>;
   /** Tasks with failed queries, in query order. */

@@ -4,7 +4,7 @@ import { asIdunnoError } from '../base/index.js';
 import { API, jobSpecSchema, type PackedFile, toWire, unpackFiles } from '../cli/index.js';
 import type { IdunnoClient, JobInfo } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
-import { type ApiParts, nothing, requestOf, serve, whole } from './api-parts.js';
+import { type ApiParts, nothing, requestOf, serve, text, whole } from './api-parts.js';
 import { jsonLines, Lines } from './json-stream.js';
 
 /** A model folder is held in memory once, while it is put into SDFS. */
@@ -14,6 +14,7 @@ const MODEL_LIMITS = {
   totalBytesMax: 1024 * 1024 * 1024 + 2 * 1024 * 1024,
 } as const;
 const DEPLOY_TIMEOUT_MS_MAX = 60 * 60_000;
+const TASK_PAGE_MAX = 1_000;
 
 export function serveJobs(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
   serveModels(rpc, parts.idunno);
@@ -50,12 +51,19 @@ async function* deployLines(
 
 function serveJobReads(rpc: Pick<Rpc, 'handle'>, idunno: IdunnoClient): void {
   const one = z.tuple([whole]);
-  serve(rpc, API.jobList, nothing, async () => ({ value: toWire(await idunno.jobs()) }));
+  serve(rpc, API.jobList, z.tuple([text.nullable()]), async ([owner]) => ({
+    value: toWire(await idunno.jobs(owner ?? undefined)),
+  }));
   serve(rpc, API.jobInfo, one, async ([id]) => ({ value: toWire(await idunno.job(id)) }));
-  serve(rpc, API.jobStats, z.tuple([whole.nullable()]), async ([id]) => ({
-    value: toWire(await idunno.stats(id ?? undefined)),
+  const statsArgs = z.tuple([whole.nullable(), text.nullable()]);
+  serve(rpc, API.jobStats, statsArgs, async ([id, owner]) => ({
+    value: toWire(await idunno.stats(id ?? undefined, owner ?? undefined)),
   }));
   serve(rpc, API.jobFairness, nothing, async () => ({ value: toWire(await idunno.fairness()) }));
+  const tasksArgs = z.tuple([whole, whole.nullable(), whole.min(1).max(TASK_PAGE_MAX)]);
+  serve(rpc, API.jobTasks, tasksArgs, async ([id, after, limit]) => ({
+    value: toWire(await idunno.tasks(id, { limit, ...(after === null ? {} : { after }) })),
+  }));
   serve(rpc, API.jobVerify, one, async ([id]) => ({ value: toWire(await idunno.verify(id)) }));
   serve(rpc, API.jobResults, one, async ([id], _body, { signal }) => {
     // Whether the job exists is said at once; what goes wrong later is said by the last line.

@@ -32,6 +32,7 @@ import { logLeaders, logMembers, logState } from './event-log.js';
 import { createMembershipDuty } from './membership-duty.js';
 import { coordinatorView, observerView, registerLeaderMethods } from './raft-view.js';
 import { Registration } from './registration.js';
+import { FilesWithResults } from './result-files.js';
 
 export interface NodeOptions {
   readonly config: ClusterConfig;
@@ -148,7 +149,11 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
     store,
     local: coordinator?.service,
     raft: viewOf(node, store, coordinator, runtime),
-    sdfs: sdfs.client,
+    sdfs: new FilesWithResults({
+      sdfs: sdfs.client,
+      idunno: idunno.client,
+      coordinators: config.coordinators,
+    }),
     idunno: idunno.client,
     isRegistered: () => registration.isRegistered,
     log,

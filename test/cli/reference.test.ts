@@ -8,7 +8,7 @@ import t from 'tap';
 import { ALL_COMMANDS, NOUNS } from '../../src/cli/commands/index.js';
 import { packageRoot } from '../../src/cli/index.js';
 import { renderReference } from '../../src/cli/reference.js';
-import { CLASSIC_COMMANDS } from '../../src/cli/shell/classic.js';
+import { CLASSIC_COMMANDS } from '../../src/cli/classic/index.js';
 
 const path = join(packageRoot(), 'docs/cli.md');
 const START = '<!-- reference: written by test/cli/reference.test.ts -->\n';

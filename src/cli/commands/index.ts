@@ -1,5 +1,6 @@
 /** All commands, in the order in which help shows them. */
 import type { CommandSpec } from '../types.js';
+import { CLASSIC_COMMAND_SPECS } from './classic.js';
 import { CLUSTER_COMMANDS } from './cluster.js';
 import { FILE_COMMANDS } from './file.js';
 import { JOB_COMMANDS } from './job.js';
@@ -9,12 +10,17 @@ import { RAFT_COMMANDS } from './raft.js';
 
 export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...CLUSTER_COMMANDS,
-  ...FILE_COMMANDS,
-  ...MODEL_COMMANDS,
-  ...JOB_COMMANDS,
+  ...FILE_COMMANDS.map(afterElection),
+  ...MODEL_COMMANDS.map(afterElection),
+  ...JOB_COMMANDS.map(afterElection),
   ...MEMBER_COMMANDS,
   ...RAFT_COMMANDS,
+  ...CLASSIC_COMMAND_SPECS,
 ];
+
+function afterElection(spec: CommandSpec): CommandSpec {
+  return { ...spec, needs: 'leader' };
+}
 
 /** What each noun is about. */
 export const NOUNS: Readonly<Record<string, string>> = {
@@ -24,4 +30,5 @@ export const NOUNS: Readonly<Record<string, string>> = {
   member: 'who is there, as SWIM sees it',
   raft: 'the consensus group',
   settings: 'small replicated values',
+  classic: 'the classic course commands, one at a time',
 };

@@ -2,14 +2,16 @@
 import { IdunnoError } from '../../base/index.js';
 import type { JobInfo, JobSpec, JobStats, ResultLine } from '../../idunno/index.js';
 import type { ApiClient } from '../api-client.js';
+import { BATCH_SIZE_MAX } from '../contract.js';
 import { formatDecimal, formatDuration, formatTime, plural } from '../format.js';
 import { readWhole } from '../local-files.js';
 import type { Column } from '../output.js';
 import { parseWhole } from '../program.js';
-import type { ArgumentSpec, CommandContext, CommandSpec } from '../types.js';
+import type { CommandContext, CommandSpec } from '../types.js';
+import { assertOwnJob, ID, jobOf, parseJobId } from './job-id.js';
+import { TASK_COMMANDS } from './job-tasks.js';
 
-const ID: ArgumentSpec = { name: 'id', help: "the job's number" };
-const ID_BOUNDS = { min: 0, max: Number.MAX_SAFE_INTEGER };
+const BATCH_BOUNDS = { min: 1, max: BATCH_SIZE_MAX };
 const FINAL_STATES: readonly JobInfo['state'][] = [
   'succeeded',
   'succeeded-with-errors',
@@ -39,10 +41,6 @@ function tookOf(job: JobInfo): string {
   return formatDuration(job.finishedMs - job.startedMs);
 }
 
-function idOf(context: CommandContext): number {
-  return parseWhole('the job', context.arg('id'), ID_BOUNDS);
-}
-
 const submit: CommandSpec = {
   noun: 'job',
   verb: 'submit',
@@ -60,8 +58,9 @@ its newest version now. --wait shows progress and answers when the job has ended
     { flags: '--weight <w>', help: 'share among running jobs (default 1)' },
     { flags: '--repeat <n>', help: 'query each input so often' },
     { flags: '--label <text>', help: 'what to call it' },
-    { flags: '--owner <text>', help: 'whose it is (default: $USER)' },
+    { flags: '--owner <text>', help: 'whose it is (default: --client, else $USER, else cli)' },
     { flags: '--max-failed <n>', help: 'fail the job after so many failed items' },
+    { flags: '--paused', help: 'do not begin before job resume' },
     { flags: '--wait', help: 'wait until it has ended' },
   ],
   async run(context) {
@@ -78,12 +77,12 @@ its newest version now. --wait shows progress and answers when the job has ended
 };
 
 async function specOf(context: CommandContext): Promise<JobSpec> {
-  const batchSize = context.numberOption('batchSize', { min: 1, max: 100_000 }) ?? 8;
+  const batchSize = context.numberOption('batchSize', BATCH_BOUNDS) ?? 8;
   const repeat = context.numberOption('repeat', { min: 1, max: 1_000_000 });
   const maxFailedItems = context.numberOption('maxFailed', { min: 0, max: 1_000_000_000 });
   const weight = context.option('weight');
   const label = context.option('label');
-  const owner = context.option('owner') ?? context.io.env['USER'];
+  const owner = context.option('owner') ?? context.asker.name;
   if (weight !== undefined && !(Number(weight) > 0)) {
     throw new IdunnoError('USAGE', `--weight takes a number above 0, not "${weight}"`);
   }
@@ -95,7 +94,8 @@ async function specOf(context: CommandContext): Promise<JobSpec> {
     ...(repeat === undefined ? {} : { repeat }),
     ...(maxFailedItems === undefined ? {} : { maxFailedItems }),
     ...(label === undefined ? {} : { label }),
-    ...(owner === undefined ? {} : { owner }),
+    ...(context.flag('paused') ? { isPaused: true } : {}),
+    owner,
   };
 }
 
@@ -162,19 +162,26 @@ const wait: CommandSpec = {
   summary: 'wait until a job has ended',
   args: [ID],
   async run(context) {
-    const id = idOf(context);
-    const client = await context.client();
+    const { client, id } = await jobOf(context);
     const job = await client.jobInfo(id);
     await finishWaiting(context, await waitForJob(context, client, job));
   },
 };
 
+const ALL_OPTION = { flags: '--all', help: 'of all clients, whoever asks' };
+
+function whoseJobs(context: CommandContext): { owner?: string } {
+  return context.flag('all') ? {} : context.asker.only;
+}
+
 const ls: CommandSpec = {
   noun: 'job',
   verb: 'ls',
-  summary: 'all jobs',
+  summary: 'the jobs: of --client, or all',
+  options: [ALL_OPTION],
   async run(context) {
-    context.out.list('jobs', await (await context.client()).jobList(), JOB_COLUMNS);
+    const jobs = await (await context.client()).jobList(whoseJobs(context));
+    context.out.list('jobs', jobs, JOB_COLUMNS);
   },
 };
 
@@ -184,8 +191,8 @@ const show: CommandSpec = {
   summary: 'one job',
   args: [ID],
   async run(context) {
-    const id = idOf(context);
-    const job = await (await context.client()).jobInfo(id);
+    const { client, id } = await jobOf(context);
+    const job = await client.jobInfo(id);
     const columns = JOB_COLUMNS.map(({ title, value }) => ({ title, value }));
     context.out.item('job', job, columns);
   },
@@ -216,10 +223,14 @@ const stats: CommandSpec = {
   verb: 'stats',
   summary: 'rates and processing times; times are per task, in seconds',
   args: [{ ...ID, optional: true }],
+  options: [ALL_OPTION],
   async run(context) {
     const text = context.optionalArg('id');
-    const id = text === undefined ? undefined : parseWhole('the job', text, ID_BOUNDS);
-    context.out.list('jobStats', await (await context.client()).jobStats(id), STATS_COLUMNS);
+    const id = text === undefined ? undefined : parseJobId(text);
+    const client = await context.client();
+    if (id !== undefined) await assertOwnJob(context, client, id);
+    const stats = await client.jobStats(id, whoseJobs(context));
+    context.out.list('jobStats', stats, STATS_COLUMNS);
   },
 };
 
@@ -258,9 +269,9 @@ function changeCommand(
     summary,
     args: [ID],
     async run(context) {
-      const id = idOf(context);
+      const { client, id } = await jobOf(context);
       if (question !== undefined) await context.confirm(question(id));
-      const job = await change(await context.client(), id);
+      const job = await change(client, id);
       context.out.done(`job ${job.id} ${done}: ${job.state}`, 'job', job);
     },
   };
@@ -286,9 +297,9 @@ const setBatchSize: CommandSpec = {
   summary: 'queries per task, from the next task on',
   args: [ID, { name: 'size', help: 'queries per task' }],
   async run(context) {
-    const size = parseWhole('the batch size', context.arg('size'), { min: 1, max: 100_000 });
-    const id = idOf(context);
-    const job = await (await context.client()).jobSetBatchSize(id, size);
+    const size = parseWhole('the batch size', context.arg('size'), BATCH_BOUNDS);
+    const { client, id } = await jobOf(context);
+    const job = await client.jobSetBatchSize(id, size);
     context.out.done(`job ${job.id} has batch size ${job.batchSize} now`, 'job', job);
   },
 };
@@ -299,8 +310,7 @@ const results: CommandSpec = {
   summary: 'all accepted results in query order; -o json writes JSON lines',
   args: [ID],
   async run(context) {
-    const id = idOf(context);
-    const client = await context.client();
+    const { client, id } = await jobOf(context);
     for await (const line of client.jobResults(id, { signal: context.signal })) {
       if (context.out.format === 'json') context.out.jsonLine(line);
       else context.out.line(describeResult(line));
@@ -326,8 +336,8 @@ const verify: CommandSpec = {
   summary: 'prove that each query has exactly one accepted result',
   args: [ID],
   async run(context) {
-    const id = idOf(context);
-    const found = await (await context.client()).jobVerify(id, { signal: context.signal });
+    const { client, id } = await jobOf(context);
+    const found = await client.jobVerify(id, { signal: context.signal });
     context.out.item('verify', found, [
       { title: 'job', value: (row) => String(row.id) },
       { title: 'verdict', value: (row) => (row.ok ? 'ok' : 'NOT OK') },
@@ -356,6 +366,7 @@ export const JOB_COMMANDS: readonly CommandSpec[] = [
   resume,
   cancel,
   setBatchSize,
+  ...TASK_COMMANDS,
   results,
   verify,
 ];

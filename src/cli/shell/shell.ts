@@ -8,26 +8,23 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { IdunnoError, nearest } from '../../base/index.js';
+import {
+  CLASSIC_COMMANDS,
+  type ClassicState,
+  findClassic,
+  runClassic,
+  usageOf,
+} from '../classic/index.js';
+import { classicStateOf } from '../commands/classic.js';
 import { exitCodeOf, renderSentence } from '../render-error.js';
 import type { CommandContext } from '../types.js';
-import { CLASSIC_COMMANDS, type ClassicCommand, type ShellState } from './classic.js';
 import { tokenize } from './tokenize.js';
 
 const HISTORY_LINES = 1_000;
 const OWN_WORDS = ['help', 'exit', 'quit'];
 
 export async function runShell(context: CommandContext): Promise<void> {
-  const client = await context.client();
-  const node = context.target.node ?? (await client.status()).node;
-  const state: ShellState = {
-    client,
-    node,
-    out: context.out,
-    cwd: context.io.cwd,
-    signal: context.signal,
-    lastDataset: undefined,
-    batchSizes: new Map(),
-  };
+  const state = await classicStateOf(context);
   const isTty = context.io.stdinIsTty && context.io.stdoutIsTty;
   const history = isTty ? readHistory() : [];
   const lines = createInterface({
@@ -35,17 +32,17 @@ export async function runShell(context: CommandContext): Promise<void> {
     ...(isTty ? { output: context.io.stdout, completer: completerOf(context), history } : {}),
     terminal: isTty,
     historySize: HISTORY_LINES,
-    prompt: `${node}> `,
+    prompt: `${state.node}> `,
   });
   lines.on('SIGINT', () => lines.close());
-  if (isTty) context.out.note(`prompt of ${node}; type help, or exit`);
+  if (isTty) context.out.note(`prompt of ${state.node}; type help, or exit`);
   await readCommands(lines, context, state, isTty);
 }
 
 async function readCommands(
   lines: ReturnType<typeof createInterface>,
   context: CommandContext,
-  state: ShellState,
+  state: ClassicState,
   isTty: boolean,
 ): Promise<void> {
   if (isTty) lines.prompt();
@@ -59,9 +56,13 @@ async function readCommands(
 }
 
 /** True when the prompt is to end. */
-async function runLine(line: string, context: CommandContext, state: ShellState): Promise<boolean> {
+async function runLine(
+  line: string,
+  context: CommandContext,
+  state: ClassicState,
+): Promise<boolean> {
   try {
-    const [word, ...args] = tokenize(line);
+    const [word, ...args] = tokenize(withoutPrompt(line));
     if (word === undefined) return false;
     if (word === 'exit' || word === 'quit') return true;
     if (word === 'help') showHelp(context);
@@ -77,13 +78,10 @@ async function runWord(
   word: string,
   args: readonly string[],
   context: CommandContext,
-  state: ShellState,
+  state: ClassicState,
 ): Promise<void> {
-  const classic = CLASSIC_COMMANDS.find((command) => command.name === word);
-  if (classic !== undefined) {
-    checkArguments(classic, args);
-    return classic.run(state, args);
-  }
+  const classic = findClassic(word);
+  if (classic !== undefined) return runClassic(classic, state, args);
   if (context.shellNouns.includes(word)) {
     await context.runInShell([word, ...args], state.node, state.client);
     return;
@@ -93,16 +91,9 @@ async function runWord(
   throw new IdunnoError('USAGE', `unknown command "${word}"${hint}`);
 }
 
-function checkArguments(command: ClassicCommand, args: readonly string[]): void {
-  const required = command.required ?? command.args.length;
-  if (args.length >= required && args.length <= command.args.length) return;
-  throw new IdunnoError('USAGE', `write: ${usageOf(command)}`);
-}
-
-function usageOf(command: ClassicCommand): string {
-  const required = command.required ?? command.args.length;
-  const args = command.args.map((arg, at) => (at < required ? arg.toUpperCase() : `[${arg}]`));
-  return [command.name, ...args].join(' ');
+/** `$` is the prompt in the classic texts: a line that was copied brings it along. */
+function withoutPrompt(line: string): string {
+  return line.replace(/^\s*\$\s*/, '');
 }
 
 function knownWords(context: CommandContext): string[] {
