@@ -30,6 +30,7 @@ export interface ClientCounts {
 
 export class Client {
   readonly counts: ClientCounts = { called: 0, done: 0, refused: 0, unknown: 0 };
+  readonly #name: string;
   readonly #cluster: Cluster;
   readonly #rng: Rng;
   readonly #numbers: Numbers;
@@ -40,6 +41,7 @@ export class Client {
 
   /** `wander`: how often it tries any node instead of the one that it takes for the leader. */
   constructor(name: string, wander: number, cluster: Cluster, numbers: Numbers) {
+    this.#name = name;
     this.#cluster = cluster;
     this.#rng = cluster.rng.fork(name);
     this.#numbers = numbers;
@@ -74,10 +76,12 @@ export class Client {
     const node = this.#choose();
     const operation: Operation = {
       id: ++this.#numbers.operation,
+      client: this.#name,
       kind,
       register: this.#rng.int(REGISTERS),
       value: kind === 'write' ? ++this.#numbers.value : 0,
       calledAt: this.#cluster.clock.now(),
+      returnedAt: undefined,
       outcome: undefined,
       index: 0,
       at: node.id,
@@ -89,6 +93,7 @@ export class Client {
       if (isOver) return;
       isOver = true;
       operation.outcome = outcome;
+      operation.returnedAt = this.#cluster.clock.now();
       this.counts[outcome ?? 'unknown'] += 1;
       if (outcome !== undefined) this.#cluster.monitor.onOperation(operation);
       onEnd(operation);

@@ -32,10 +32,12 @@ class History {
     this.#id += 1;
     const operation: Operation = {
       id: this.#id,
+      client: 'a',
       kind,
       register: 0,
       value,
       calledAt: 0,
+      returnedAt: undefined,
       outcome: undefined,
       index: 0,
       at: nodeId('n1'),

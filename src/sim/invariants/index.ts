@@ -8,6 +8,7 @@ import type { Invariant } from './invariant.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
 import { Linearizable } from './linearizable.js';
+import { LinearizableSearch } from './linearizable-search.js';
 import { LogMatching } from './log-matching.js';
 import { Monotonic } from './monotonic.js';
 import { OneVote } from './one-vote.js';
@@ -27,6 +28,7 @@ export function createInvariants(cluster: ClusterView): readonly Invariant[] {
     new OneVote(),
     new AckedWrites(cluster),
     new Linearizable(),
+    new LinearizableSearch(),
     new Monotonic(),
   ];
 }
