@@ -15,10 +15,19 @@ const TIMEOUT_MS = 600;
 /** Share of the reads that a node other than the leader answers. */
 const FOLLOWER_READS = 0.3;
 
-/** Gives every write of a run its own value, every operation its own number. */
+/** Gives every write of a run its own value, every operation its own number; keeps them all. */
 export class Numbers {
   value = 0;
-  operation = 0;
+  readonly history: Operation[] = [];
+  readonly #operationsMax: number;
+
+  constructor(operationsMax: number) {
+    this.#operationsMax = operationsMax;
+  }
+
+  get isExhausted(): boolean {
+    return this.history.length >= this.#operationsMax;
+  }
 }
 
 export interface ClientCounts {
@@ -67,7 +76,7 @@ export class Client {
 
   #next(): void {
     this.#later(exponential(this.#rng, this.#thinkMs), () => {
-      if (!this.#isActive) return;
+      if (!this.#isActive || this.#numbers.isExhausted) return;
       this.#call(this.#rng.float() < 0.5 ? 'write' : 'read', () => this.#next());
     });
   }
@@ -75,7 +84,7 @@ export class Client {
   #call(kind: Operation['kind'], onEnd: (operation: Operation) => void): void {
     const node = this.#choose();
     const operation: Operation = {
-      id: ++this.#numbers.operation,
+      id: this.#numbers.history.length + 1,
       client: this.#name,
       kind,
       register: this.#rng.int(REGISTERS),
@@ -86,6 +95,7 @@ export class Client {
       index: 0,
       at: node.id,
     };
+    this.#numbers.history.push(operation);
     this.counts.called += 1;
     this.#cluster.monitor.onOperation(operation);
     let isOver = false;

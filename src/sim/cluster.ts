@@ -16,6 +16,8 @@ export class Cluster {
   readonly monitor: Monitor;
   readonly network: SimNetwork;
   readonly nodes: readonly SimNode[];
+  /** What ends a process whose disk failed, and starts it again: the nemesis. */
+  onDiskFailure: (node: SimNode) => void = (node) => this.crash(node);
 
   constructor(plan: Plan, dependencies: { rng: Rng; trace: Trace }) {
     const { rng, trace } = dependencies;
@@ -55,15 +57,33 @@ export class Cluster {
     if (!node.isUp) return;
     this.faults.crash += 1;
     node.crash();
-    for (const other of this.nodes) {
-      if (other === node) continue;
-      this.network.reset(node.id, other.id);
-      if (this.plan.hasEvidence) this.#tell(other, 'peer-down', node.id);
-    }
+    this.#tellGone(node);
   }
 
+  /** More damaged disks than this, and no protocol could tell what was acknowledged. */
+  get damageMax(): number {
+    return Math.floor((this.nodes.length - 1) / 2);
+  }
+
+  /** May this node's disk be damaged, with the others as they are? */
+  mayDamage(node: SimNode): boolean {
+    const others = this.nodes.filter((other) => other !== node);
+    const damaged = others.filter(({ disk }) => disk.isSuspect);
+    return damaged.length < this.damageMax;
+  }
+
+  /** In good order: nothing that was written is lost. */
+  stop(node: SimNode): void {
+    if (!node.isUp) return;
+    node.resume();
+    node.disk.flush();
+    node.crash();
+    this.#tellGone(node);
+  }
+
+  /** A node without space on its disk does not start. */
   boot(node: SimNode): void {
-    if (node.isUp) return;
+    if (node.isUp || node.disk.isFull) return;
     node.boot();
     for (const other of this.nodes) {
       if (other !== node && this.plan.hasEvidence) this.#tell(other, 'peer-up', node.id);
@@ -93,6 +113,14 @@ export class Cluster {
     });
   }
 
+  #tellGone(node: SimNode): void {
+    for (const other of this.nodes) {
+      if (other === node) continue;
+      this.network.reset(node.id, other.id);
+      if (this.plan.hasEvidence) this.#tell(other, 'peer-down', node.id);
+    }
+  }
+
   #tell(node: SimNode, kind: 'peer-down' | 'peer-up', peer: NodeId): void {
     const delay = 1 + this.rng.float() * 4;
     this.clock.setTimer(delay, () => node.feed({ kind, peer }));
@@ -107,6 +135,8 @@ export class Cluster {
       monitor: this.monitor,
       peers: ids,
       sendSnapshot: (to, delivery) => this.node(to).receiveSnapshot(delivery),
+      onDiskFailure: (node) => this.onDiskFailure(node),
+      mayDamage: (node) => this.mayDamage(node),
     });
   }
 }

@@ -2,6 +2,10 @@
  * A node's log on a simulated disk: one writer, one sync on its way at a time, everything that
  * came meanwhile in the next one. A crash keeps some prefix of what was not yet synced, possibly
  * nothing: a write is all or nothing (one batch), and writes keep their order.
+ *
+ * The disk may be slow, hang, fail, be full, or rot. A failed write is final for the process. What
+ * a crash tore, or what rotted, the boot scan finds: the log then ends before the damage, and the
+ * node is suspect, over further crashes too, until its core trusts it again.
  */
 import {
   assert,
@@ -9,6 +13,7 @@ import {
   type Ms,
   type Rng,
   type Term,
+  type Timer,
   type VirtualClock,
 } from '../base/index.js';
 import type { Effect, Entry, HardState, SnapshotMeta, StoredState } from '../raft/index.js';
@@ -26,6 +31,10 @@ export class SimDisk {
   isFaulty = true;
   /** A sick disk, as the nemesis makes it: every sync takes so much longer. */
   slowMs: Ms = 0;
+  /** No space: every write fails, and the node cannot start. */
+  isFull = false;
+  /** The node may have lost what it once acknowledged: it must not vote. */
+  isSuspect = false;
   hardState: HardState;
   snapshot: SnapshotMeta;
   readonly #plan: Plan['disk'];
@@ -33,7 +42,14 @@ export class SimDisk {
   readonly #rng: Rng;
   readonly #faults: FaultCounts;
   readonly #onDurable: (writes: readonly DiskWrite[]) => void;
+  readonly #onFailure: () => void;
+  readonly #mayTear: () => boolean;
   #entries: Entry[];
+  /** Terms of what the damage took, while the node is suspect. */
+  readonly #lost = new Map<LogIndex, Term>();
+  #fails = false;
+  #hangMs: Ms = 0;
+  #timer: Timer | undefined;
   #queue: DiskWrite[] = [];
   #syncing: readonly DiskWrite[] = [];
   #onWrite: (() => void) | undefined;
@@ -48,6 +64,10 @@ export class SimDisk {
       rng: Rng;
       faults: FaultCounts;
       onDurable: (writes: readonly DiskWrite[]) => void;
+      /** A write failed: the process must end. */
+      onFailure: () => void;
+      /** Is the damage to this disk still within the minority that may be damaged? */
+      mayTear: () => boolean;
     },
   ) {
     this.#plan = plan;
@@ -58,6 +78,8 @@ export class SimDisk {
     this.#rng = dependencies.rng;
     this.#faults = dependencies.faults;
     this.#onDurable = dependencies.onDurable;
+    this.#onFailure = dependencies.onFailure;
+    this.#mayTear = dependencies.mayTear;
   }
 
   get lastIndex(): LogIndex {
@@ -68,6 +90,13 @@ export class SimDisk {
   term(index: LogIndex): Term | undefined {
     if (index === this.snapshot.index) return this.snapshot.term;
     return this.#entries[index - this.snapshot.index - 1]?.term;
+  }
+
+  /** Durable here; or once was, and the node does not vote before it has it again. */
+  hasOrHad(index: LogIndex, term: Term): boolean {
+    return (
+      this.snapshot.index >= index || this.term(index) === term || this.#lost.get(index) === term
+    );
   }
 
   load(): Omit<StoredState, 'applied'> {
@@ -89,38 +118,113 @@ export class SimDisk {
 
   /** Power off: what was not synced is lost, but for a prefix that made it. */
   crash(): void {
-    this.#life += 1;
-    this.#onWrite = undefined;
+    this.#stop();
     const unsynced = [...this.#syncing, ...this.#queue];
     this.#syncing = [];
     this.#queue = [];
-    const kept = unsynced.length === 0 ? 0 : this.#rng.int(unsynced.length + 1);
+    const kept = this.#plan.losesWrites ? this.#rng.int(unsynced.length + 1) : unsynced.length;
+    const isTorn = this.isFaulty && this.#rng.float() < this.#plan.tearRate;
     if (kept < unsynced.length) this.#faults['lost-writes'] += 1;
     for (const write of unsynced.slice(0, kept)) {
       // A half-done install is redone or undone at boot: here it counts as undone.
       if (write.kind === 'install') break;
       this.#perform(write);
     }
+    // Something later made it to the disk all the same: a hole, which the boot scan finds.
+    if (kept < unsynced.length && isTorn && this.#mayTear()) {
+      this.#faults['torn-writes'] += 1;
+      this.isSuspect = true;
+    }
+  }
+
+  /** The node stops in good order: everything becomes durable first. */
+  flush(): void {
+    const writes = [...this.#syncing, ...this.#queue];
+    this.#stop();
+    this.#syncing = [];
+    this.#queue = [];
+    for (const write of writes) this.#perform(write);
+    if (writes.length > 0) this.#onDurable(writes);
+  }
+
+  failNextSync(): void {
+    this.#fails = true;
+  }
+
+  /** The next sync takes so much longer. */
+  hang(forMs: Ms): void {
+    this.#hangMs = forMs;
+  }
+
+  /** From now on a good disk. What hung completes. */
+  heal(): void {
+    this.isFaulty = false;
+    this.slowMs = 0;
+    this.isFull = false;
+    this.#fails = false;
+    this.#hangMs = 0;
+    if (this.#timer === undefined) return;
+    this.#timer.cancel();
+    this.#startSync(this.#plan.syncMs);
+  }
+
+  /**
+   * The entry at a random place, and with it all after it, cannot be read any more. The state
+   * machine is another database and intact, so the log starts from there where less is left.
+   */
+  rot(state: { readonly index: LogIndex; readonly term: Term }): void {
+    this.isSuspect = true;
+    if (this.#entries.length === 0) return;
+    const cut = this.#rng.int(this.#entries.length);
+    for (const { index, term } of this.#entries.splice(cut)) this.#lost.set(index, term);
+    if (state.index <= this.lastIndex) return;
+    this.#entries = [];
+    this.snapshot = { ...this.snapshot, index: state.index, term: state.term };
+  }
+
+  /** The core has caught up with all that this disk may have lost. */
+  trust(): void {
+    this.isSuspect = false;
+    this.#lost.clear();
+  }
+
+  #stop(): void {
+    this.#life += 1;
+    this.#timer = undefined;
+    this.#onWrite = undefined;
+    this.#fails = false;
+    this.#hangMs = 0;
   }
 
   #sync(): void {
     this.#syncing = this.#queue;
     this.#queue = [];
     let delay = this.#plan.syncMs * 0.5 + exponential(this.#rng, this.#plan.syncMs * 0.5);
-    if (this.isFaulty) delay += this.slowMs;
+    if (this.isFaulty) delay += this.slowMs + this.#hangMs;
+    this.#hangMs = 0;
     if (this.isFaulty && this.#plan.spikeRate > 0 && this.#rng.float() < this.#plan.spikeRate) {
       this.#faults['slow-disk'] += 1;
       delay += 10 + exponential(this.#rng, 100);
     }
+    this.#startSync(delay);
+  }
+
+  #startSync(delay: Ms): void {
     const life = this.#life;
-    this.#clock.setTimer(delay, () => {
+    this.#timer = this.#clock.setTimer(delay, () => {
       if (life !== this.#life) return;
-      const synced = this.#syncing;
-      this.#syncing = [];
-      for (const write of synced) this.#perform(write);
-      if (this.#queue.length > 0) this.#sync();
-      this.#onDurable(synced);
+      this.#timer = undefined;
+      if (this.#fails || this.isFull) this.#onFailure();
+      else this.#endSync();
     });
+  }
+
+  #endSync(): void {
+    const synced = this.#syncing;
+    this.#syncing = [];
+    for (const write of synced) this.#perform(write);
+    if (this.#queue.length > 0) this.#sync();
+    this.#onDurable(synced);
   }
 
   #perform(write: DiskWrite): void {

@@ -38,6 +38,7 @@ export function decodeWrite(data: Uint8Array): Write {
 /** Digest of a history that is `digest` so far and goes on with `entry`. */
 export function extendDigest(digest: number, entry: Entry): number {
   let mixed = Math.imul(digest ^ entry.index, 0x9e3779b1) ^ entry.term;
+  mixed = Math.imul(mixed ^ (entry.timeMs % 2 ** 32), 0x85ebca6b);
   for (const byte of entry.data) mixed = Math.imul(mixed ^ byte, 0x01000193);
   return mixed >>> 0;
 }

@@ -1,142 +1,176 @@
 /**
- * `npm run sim`: many seeds of the consensus simulation, one report. Stdout carries the result
- * (text, or one JSON document with `-o json`), stderr the progress. Exit status 0 only if every
- * target was met, 2 for a wrong command line.
+ * `npm run sim`: many seeds of the consensus simulation, one report; or one seed, replayed or made
+ * smaller. Stdout carries the result (text, or one JSON document with `-o json`), stderr the
+ * progress. Exit status 0 only if every target was met, 2 for a wrong command line.
  */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createReport, describeTargets, type Report, target } from '../base/index.js';
-import { type SimOptions, parseOptions, USAGE } from './options.js';
-import { FAULT_KINDS, type FaultCounts, noFaults } from './plan.js';
-import { type FoundViolation, OPERATIONS_MIN, type RunResult, runSeed } from './run.js';
+import { REGISTER } from './linear/model.js';
+import { byRegister } from './linear/registers.js';
+import { renderTimeline } from './linear/timeline.js';
+import { judge } from './linear/wgl.js';
+import { describeReduction, parseOptions, type SimOptions, USAGE } from './options.js';
+import type { FaultCounts } from './plan.js';
+import { runSeeds } from './pool.js';
+import { type RunResult, runSeed } from './run.js';
+import { shrink } from './shrink.js';
+import { describeViolations, leaderChanges, type Repetition, Totals } from './totals.js';
 
-/** So many seeds are run twice, and their traces compared. */
+/** So many seeds are run again here and in a fresh process, and their traces compared. */
 const REPEATED_SEEDS = 20;
-const EVENTS_PER_SECOND_GOAL = 20_000;
-const LEADER_CHANGES_GOAL = 3;
 
-function main(): void {
+async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   if (typeof options === 'string') {
     process.stderr.write(`${options}\n${USAGE}\n`);
     process.exitCode = 2;
     return;
   }
-  const report = options.isReplay ? replay(options.firstSeed) : runMany(options);
-  const text = options.isJson ? JSON.stringify(report, null, 2) : describeRun(report);
+  if (options.output === 'hashes') {
+    printHashes(options);
+    return;
+  }
+  const report = await run(options);
+  const text = options.output === 'json' ? JSON.stringify(report, null, 2) : describeRun(report);
   process.stdout.write(`${text}\n`);
   process.exitCode = report.ok ? 0 : 1;
 }
 
+function run(options: SimOptions): Report | Promise<Report> {
+  if (!options.isReplay) return runMany(options);
+  return options.isShrink ? shrinkSeed(options) : replay(options);
+}
+
 /** One seed with its trace; compared with a second run of itself. */
-function replay(seed: number): Report {
-  const result = runSeed(seed, { print: (line) => process.stderr.write(`${line}\n`) });
-  const again = runSeed(seed);
+function replay({ firstSeed: seed, reduction, timelinePath }: SimOptions): Report {
+  const print = (line: string): void => say(line);
+  const result = runSeed(seed, { print, reduction });
+  const again = runSeed(seed, { reduction });
+  const path = timelinePath ?? timelinePathOf(result);
+  if (path !== undefined) drawTimeline(result, path);
+  return reportSeed(result, again.traceHash === result.traceHash, { timeline: path });
+}
+
+/** Prints the one command line that shows the failure with as little as possible around it. */
+function shrinkSeed(options: SimOptions): Report {
+  const { firstSeed: seed, reduction } = options;
+  const shrunken = shrink((smaller) => runSeed(seed, { reduction: smaller }), say, reduction);
+  if (shrunken === undefined) {
+    say(`seed ${seed} breaks no promise: there is nothing to shrink`);
+    return reportSeed(runSeed(seed, { reduction }), true, {});
+  }
+  const { result, runs } = shrunken;
+  const command = `npm run sim -- --seed ${seed} ${describeReduction(shrunken.reduction)}`;
+  const again = runSeed(seed, { reduction: shrunken.reduction });
+  say(`${result.violation?.message}\n${command}`);
+  return reportSeed(result, again.traceHash === result.traceHash, { shrunken: command, runs });
+}
+
+function reportSeed(
+  result: RunResult,
+  isEqual: boolean,
+  fields: Readonly<Record<string, unknown>>,
+): Report {
+  const { violation } = result;
   const targets = [
-    target('violations', 'count', 'equal', 0, result.violation === undefined ? 0 : 1),
-    target('determinism', '%', 'equal', 100, again.traceHash === result.traceHash ? 100 : 0),
+    target('violations', 'count', 'equal', 0, violation === undefined ? 0 : 1),
+    target('determinism', '%', 'equal', 100, isEqual ? 100 : 0),
   ];
   return createReport('sim', targets, {
     seeds: 1,
-    seed,
+    seed: result.seed,
     plan: result.plan,
-    violations: describeViolations(result.violation === undefined ? [] : [result.violation]),
+    violations: describeViolations(violation === undefined ? [] : [violation]),
     leaderChangesMean: leaderChanges(result),
     operations: result.operations,
+    strikes: result.strikes,
     faults: result.faults,
     events: result.events,
     virtualMs: Math.round(result.virtualMs),
     traceHash: result.traceHash,
+    ...fields,
   });
 }
 
-class Totals {
-  readonly violations: FoundViolation[] = [];
-  readonly faults: FaultCounts = noFaults();
-  events = 0;
-  virtualMs = 0;
-  operations = 0;
-  operationsMin = Number.POSITIVE_INFINITY;
-  leaderChanges = 0;
-  traces = '';
-
-  add(result: RunResult): void {
-    if (result.violation !== undefined) this.violations.push(result.violation);
-    for (const kind of FAULT_KINDS) this.faults[kind] += result.faults[kind];
-    this.events += result.events;
-    this.virtualMs += result.virtualMs;
-    this.operations += result.operations.done;
-    this.operationsMin = Math.min(this.operationsMin, result.operations.done);
-    this.leaderChanges += leaderChanges(result);
-    // Order matters: the hash of a set of seeds is that of their traces one after another.
-    this.traces = chain(this.traces, result.traceHash);
-  }
-}
-
-function runMany({ firstSeed, seedCount }: SimOptions): Report {
+async function runMany(options: SimOptions): Promise<Report> {
+  const { firstSeed, seedCount, isUntilViolation } = options;
   const totals = new Totals();
-  const hashes = new Map<number, string>();
   const before = process.cpuUsage();
-  for (let at = 0; at < seedCount; at += 1) {
-    const seed = firstSeed + at;
-    const result = runSeed(seed);
-    totals.add(result);
-    hashes.set(seed, result.traceHash);
-    if (result.violation !== undefined) {
-      process.stderr.write(
-        `seed ${seed}: ${result.violation.invariant}: ${result.violation.message}\n`,
-      );
-    }
-    if ((at + 1) % 20 === 0) process.stderr.write(`${at + 1} of ${seedCount} seeds\n`);
-  }
+  await runSeeds({
+    firstSeed,
+    seedCount,
+    workers: options.workers ?? availableParallelism(),
+    onResult: (summary) => {
+      totals.add(summary);
+      const { violation } = summary;
+      if (violation !== undefined) {
+        say(`seed ${summary.seed}: ${violation.invariant}: ${violation.message}`);
+      }
+      if (totals.seeds % 20 === 0) say(`${totals.seeds} of ${seedCount} seeds`);
+      return !(isUntilViolation && violation !== undefined);
+    },
+  });
   const { user, system } = process.cpuUsage(before);
   const eventsPerSecond = Math.round(totals.events / ((user + system) / 1e6));
-  const repeated = [...hashes].slice(0, REPEATED_SEEDS);
-  const equal = repeated.filter(([seed, hash]) => runSeed(seed).traceHash === hash).length;
-  return summarise(totals, seedCount, eventsPerSecond, { repeated: repeated.length, equal });
+  for (const { seed, invariant } of totals.violations) {
+    if (!invariant.startsWith('linearizable')) continue;
+    const result = runSeed(seed);
+    const path = timelinePathOf(result);
+    if (path !== undefined) drawTimeline(result, path);
+  }
+  return totals.report(eventsPerSecond, repeat(totals));
 }
 
-function summarise(
-  totals: Totals,
-  seeds: number,
-  eventsPerSecond: number,
-  { repeated, equal }: { repeated: number; equal: number },
-): Report {
-  const missing = FAULT_KINDS.filter((kind) => totals.faults[kind] === 0);
-  const changesMean = totals.leaderChanges / seeds;
-  const targets = [
-    target('violations', 'count', 'equal', 0, totals.violations.length),
-    target('determinism', '% of repeated seeds', 'equal', 100, (100 * equal) / repeated),
-    target('fault kinds that never struck', 'count', 'equal', 0, missing.length),
-    target('leader changes', 'mean per seed', 'at-least', LEADER_CHANGES_GOAL, changesMean),
-    target('operations', 'least per seed', 'at-least', OPERATIONS_MIN, totals.operationsMin),
-    target('speed', 'events/s/core', 'at-least', EVENTS_PER_SECOND_GOAL, eventsPerSecond),
-  ];
-  return createReport('sim', targets, {
-    seeds,
-    violations: describeViolations(totals.violations),
-    leaderChangesMean: changesMean,
-    faults: totals.faults,
-    operations: totals.operations,
-    events: totals.events,
-    eventsPerSecond,
-    virtualMs: Math.round(totals.virtualMs),
-    seedsRunTwice: repeated,
-    traceHash: totals.traces,
+/** The first seeds once more: twice here, and in a process of their own. */
+function repeat(totals: Totals): Repetition {
+  const chosen = totals.inOrder.slice(0, REPEATED_SEEDS);
+  const elsewhere = hashesElsewhere(chosen[0]?.seed ?? 1, chosen.length);
+  const isEqualHere = ({ seed, traceHash }: { seed: number; traceHash: string }): boolean =>
+    runSeed(seed).traceHash === traceHash && runSeed(seed).traceHash === traceHash;
+  return {
+    seeds: chosen.length,
+    equalHere: chosen.filter(isEqualHere).length,
+    equalElsewhere: chosen.filter(({ seed, traceHash }) => elsewhere.get(seed) === traceHash)
+      .length,
+  };
+}
+
+function hashesElsewhere(firstSeed: number, seedCount: number): ReadonlyMap<number, string> {
+  const args = ['--from', `${firstSeed}`, '--seeds', `${seedCount}`, '-o', 'hashes'];
+  const text = execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
+  const lines = text.trim().split('\n');
+  return new Map(lines.map((line) => [Number(line.split(' ')[0]), line.split(' ')[1] ?? '']));
 }
 
-function describeViolations(violations: readonly FoundViolation[]): object[] {
-  return violations.map(({ seed, invariant, message, atMs }) => ({
-    seed,
-    invariant,
-    message,
-    atMs: Math.round(atMs),
-    replay: `npm run sim -- --seed ${seed}`,
+function printHashes({ firstSeed, seedCount, reduction }: SimOptions): void {
+  for (let seed = firstSeed; seed < firstSeed + seedCount; seed += 1) {
+    process.stdout.write(`${seed} ${runSeed(seed, { reduction }).traceHash}\n`);
+  }
+}
+
+/** A history that no order explains is drawn even where nobody asked. */
+function timelinePathOf({ seed, violation }: RunResult): string | undefined {
+  if (violation?.invariant.startsWith('linearizable') !== true) return undefined;
+  return join(tmpdir(), `idunno-sim-seed-${seed}.html`);
+}
+
+function drawTimeline({ seed, history, violation }: RunResult, path: string): void {
+  const charts = [...byRegister(history)].map(([register, operations]) => ({
+    title: `register ${register}`,
+    history: operations,
+    model: REGISTER,
+    judgement: judge(operations, REGISTER),
   }));
-}
-
-/** The first leader is no change. */
-function leaderChanges(result: RunResult): number {
-  return Math.max(0, result.elections - 1);
+  const heading = `Seed ${seed}: ${violation?.message ?? 'no promise was broken'}`;
+  writeFileSync(path, renderTimeline(heading, charts));
+  say(`what the clients saw is drawn in ${path}`);
 }
 
 function describeRun(report: Report): string {
@@ -146,16 +180,12 @@ function describeRun(report: Report): string {
   for (const violation of report['violations'] as { replay: string; message: string }[]) {
     lines.push(`  ${violation.message}\n    ${violation.replay}`);
   }
+  if (report['shrunken'] !== undefined) lines.push(`  smaller: ${report['shrunken']}`);
   return lines.join('\n');
 }
 
-/** FNV-1a over both texts. */
-function chain(before: string, next: string): string {
-  let hash = 0x811c9dc5;
-  for (const character of before + next) {
-    hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
-  }
-  return (hash >>> 0).toString(16).padStart(8, '0');
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
-main();
+await main();

@@ -6,19 +6,31 @@ import type { Ms, Rng } from '../base/index.js';
 import type { Cluster } from './cluster.js';
 import type { SimNode } from './node.js';
 import { exponential, pick, type Strike } from './plan.js';
+import { type Blow, DEAL, downMs, shuffled } from './strikes.js';
 
 export class Nemesis {
   readonly #cluster: Cluster;
   readonly #rng: Rng;
+  /** Strikes with these numbers are left out, for shrinking. */
+  readonly #skip: ReadonlySet<number>;
+  #count = 0;
   #isActive = true;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, skip: ReadonlySet<number>) {
     this.#cluster = cluster;
     this.#rng = cluster.rng.fork('nemesis');
+    this.#skip = skip;
+  }
+
+  /** How many strikes there were, those left out included. */
+  get count(): number {
+    return this.#count;
   }
 
   start(): void {
-    this.#schedule();
+    const cluster = this.#cluster;
+    cluster.onDiskFailure = (node) => this.#onDiskFailure(node);
+    if (cluster.plan.strikes.length > 0) this.#schedule();
   }
 
   /** Ends all faults; fewer than half of the nodes stay dead, as the plan says. */
@@ -27,10 +39,13 @@ export class Nemesis {
     const { network, nodes, plan } = this.#cluster;
     network.mendAll();
     network.isFaulty = false;
-    const dead = this.#shuffled().slice(0, plan.deadAtEnd);
+    for (const node of nodes) node.disk.heal();
+    const isWhole = (node: SimNode): boolean => !node.disk.isSuspect;
+    const damaged = nodes.length - nodes.filter(isWhole).length;
+    const deadCount = Math.min(plan.deadAtEnd, this.#cluster.damageMax - damaged);
+    const whole = shuffled(this.#cluster, this.#rng.fork('dead')).filter(isWhole);
+    const dead = whole.slice(0, Math.max(0, deadCount));
     for (const node of nodes) {
-      node.disk.isFaulty = false;
-      node.disk.slowMs = 0;
       node.resume();
       if (dead.includes(node)) this.#cluster.crash(node);
       else this.#cluster.boot(node);
@@ -41,150 +56,42 @@ export class Nemesis {
     const { clock, plan } = this.#cluster;
     clock.setTimer(exponential(this.#rng, plan.strikeEveryMs), () => {
       if (!this.#isActive) return;
-      this.#strike(pick(this.#rng, plan.strikes));
+      this.#count += 1;
+      const rng = this.#rng.fork(`strike ${this.#count}`);
+      if (!this.#skip.has(this.#count)) this.#strike(pick(rng, plan.strikes), rng);
       this.#schedule();
     });
   }
 
-  #strike(strike: Strike): void {
-    const { faults } = this.#cluster;
-    const node = this.#victim();
-    this.#note(`${strike} ${node.id}`);
-    switch (strike) {
-      case 'crash':
-        this.#crash(node);
-        break;
-      case 'pause':
-        this.#pause(node);
-        break;
-      case 'slow-disk':
-        faults['slow-disk'] += 1;
-        node.disk.slowMs = this.#span(5, 100);
-        this.#later(this.#span(100, 2_000), () => {
-          node.disk.slowMs = 0;
-        });
-        break;
-      case 'reset': {
-        const other = this.#other(node);
-        this.#cluster.resetConnection(node, other, this.#span(5, 100));
-        break;
-      }
-      case 'clog':
-        this.#clog(this.#cluster.leader ?? node);
-        break;
-      case 'transfer':
-        faults.transfer += 1;
-        node.feed(
-          this.#rng.float() < 0.5
-            ? { kind: 'transfer' }
-            : { kind: 'transfer', to: this.#other(node).id },
-        );
-        break;
-      case 'partition':
-        faults.partition += 1;
-        this.#partition(node, true);
-        break;
-      case 'one-way-partition':
-        faults['one-way-partition'] += 1;
-        this.#partition(node, this.#rng.float() < 0.5 ? 'out' : 'in');
-        break;
-    }
+  #strike(strike: Strike, rng: Rng): void {
+    const node = this.#victim(rng);
+    this.#note(`${this.#count} ${strike} ${node.id}`);
+    DEAL[strike](this.#blow(node, rng));
   }
 
-  /** At once, or while its next write is on the way to the disk. */
-  #crash(node: SimNode): void {
-    const { clock, plan } = this.#cluster;
-    const crash = (): void => {
-      if (!this.#isActive) return;
-      this.#cluster.crash(node);
-      this.#later(this.#span(20, 1_500), () => this.#cluster.boot(node));
+  #blow(node: SimNode, rng: Rng): Blow {
+    return {
+      cluster: this.#cluster,
+      node,
+      rng,
+      later: (delayMs, work) => this.#later(delayMs, work),
+      ifActive: (work) => {
+        if (this.#isActive) work();
+      },
     };
-    if (this.#rng.float() < 0.3) crash();
-    else {
-      const delayMs = this.#rng.float() * plan.disk.syncMs;
-      node.disk.atNextWrite(() => clock.setTimer(delayMs, crash));
-    }
   }
 
-  /** At once, or right after its next timer: what it then asked for is answered by the past. */
-  #pause(node: SimNode): void {
-    const { clock, faults, network } = this.#cluster;
-    const pause = (): void => {
-      if (!this.#isActive || !node.isUp) return;
-      faults.pause += 1;
-      node.pause();
-      this.#later(this.#span(20, 400), () => node.resume());
-    };
-    if (this.#rng.float() < 0.3) pause();
-    else node.atNextTick(() => clock.setTimer(network.delay() / 2, pause));
-  }
-
-  /** Cuts a random group around `node` off from the rest; or only what it sends, or receives. */
-  #partition(node: SimNode, way: true | 'out' | 'in'): void {
-    const { network, nodes } = this.#cluster;
-    const size = this.#rng.int(nodes.length - 1);
-    const others = this.#shuffled().filter((other) => other !== node);
-    const inside = [node, ...others.slice(0, size)];
-    const outside = others.slice(size);
-    const pairs = inside.flatMap((a) => outside.map((b) => [a.id, b.id] as const));
-    for (const [a, b] of pairs) {
-      if (way !== 'in') network.cut(a, b);
-      if (way !== 'out') network.cut(b, a);
-    }
-    this.#later(this.#span(50, 1_500), () => {
-      for (const [a, b] of pairs) {
-        network.mend(a, b);
-        network.mend(b, a);
-      }
-    });
-  }
-
-  /**
-   * Holds up the links of a leader right after its heartbeats have left, each for its own time; and
-   * maybe the others take it for dead, and elect a new leader while their answers to the old one
-   * are still on their way.
-   */
-  #clog(node: SimNode): void {
-    const { faults, network, nodes, plan } = this.#cluster;
-    node.atNextTick(() => {
-      if (!this.#isActive) return;
-      faults.clog += 1;
-      const isTakenForDead = plan.hasEvidence && this.#rng.float() < 0.8;
-      for (const other of nodes) {
-        if (other === node) continue;
-        const outMs = 20 + exponential(this.#rng, 250);
-        network.clog(node.id, other.id, outMs);
-        network.clog(other.id, node.id, 20 + exponential(this.#rng, 120));
-        if (isTakenForDead) this.#cluster.pretendDown(other, node, outMs);
-      }
-    });
+  /** A failed write ends the process; somebody starts it again. */
+  #onDiskFailure(node: SimNode): void {
+    this.#note(`${node.id} ends: its disk failed`);
+    this.#cluster.crash(node);
+    this.#later(downMs(this.#cluster, this.#rng), () => this.#cluster.boot(node));
   }
 
   /** Half of the time the leader: that is where it hurts. */
-  #victim(): SimNode {
+  #victim(rng: Rng): SimNode {
     const { leader, nodes } = this.#cluster;
-    return leader !== undefined && this.#rng.float() < 0.5 ? leader : pick(this.#rng, nodes);
-  }
-
-  #other(node: SimNode): SimNode {
-    return pick(
-      this.#rng,
-      this.#cluster.nodes.filter((other) => other !== node),
-    );
-  }
-
-  #shuffled(): SimNode[] {
-    const nodes = [...this.#cluster.nodes];
-    for (let at = nodes.length - 1; at > 0; at -= 1) {
-      const from = this.#rng.int(at + 1);
-      const [moved] = nodes.splice(from, 1);
-      if (moved !== undefined) nodes.push(moved);
-    }
-    return nodes;
-  }
-
-  #span(fromMs: Ms, meanMs: Ms): Ms {
-    return fromMs + exponential(this.#rng, meanMs * this.#cluster.plan.strikeScale);
+    return leader !== undefined && rng.float() < 0.5 ? leader : pick(rng, nodes);
   }
 
   #later(delayMs: Ms, undo: () => void): void {

@@ -48,6 +48,8 @@ export interface NodeDependencies {
   readonly peers: readonly NodeId[];
   /** Hands a snapshot to another node; false when that cannot take it. */
   readonly sendSnapshot: (to: NodeId, delivery: SnapshotDelivery) => boolean;
+  readonly onDiskFailure: (node: SimNode) => void;
+  readonly mayDamage: (node: SimNode) => boolean;
 }
 
 export interface SnapshotDelivery {
@@ -73,7 +75,8 @@ export class SimNode {
   readonly #plan: Plan;
   readonly #d: NodeDependencies;
   readonly #clockRate: number;
-  readonly #clockOffset: Ms;
+  #clockOffset: Ms;
+  #wallOffset: Ms = 0;
   #inbox: (() => void)[] = [];
   #queue: TimelessInput[] = [];
   #isStepping = false;
@@ -99,6 +102,8 @@ export class SimNode {
       rng: dependencies.rng.fork('disk'),
       faults: dependencies.faults,
       onDurable: (writes) => this.#whenAwake(() => this.#onDurable(writes)),
+      onFailure: () => dependencies.onDiskFailure(this),
+      mayTear: () => dependencies.mayDamage(this),
     });
   }
 
@@ -118,6 +123,7 @@ export class SimNode {
         timing: this.#plan.timing,
         limits: this.#plan.limits,
         rng: this.#d.rng.fork(`life-${this.life}`),
+        isSuspect: this.disk.isSuspect,
       },
       stored,
       this.#localNow(),
@@ -140,6 +146,14 @@ export class SimNode {
     this.#onTick = undefined;
     this.disk.crash();
     this.#d.monitor.onCrash(this);
+  }
+
+  /** The clock that timers go by, and the one that entries are stamped with. */
+  jumpClock(localMs: Ms, wallMs: Ms): void {
+    this.#clockOffset += localMs;
+    this.#wallOffset += wallMs;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#arm();
   }
 
   /** Calls once, after the next timer has rung. */
@@ -171,7 +185,8 @@ export class SimNode {
     this.#whenAwake(() => {
       const id = this.#requests.addProposal(settle);
       const data = encodeWrite(write);
-      this.#step({ kind: 'propose', proposals: [{ id, timeMs: 0, data }] });
+      const timeMs = Math.floor(this.#d.clock.wall() + this.#wallOffset);
+      this.#step({ kind: 'propose', proposals: [{ id, timeMs, data }] });
     });
     return true;
   }
@@ -219,6 +234,8 @@ export class SimNode {
         const effects = core.step({ ...input, now: this.#localNow() } as Input);
         this.#d.monitor.onStep(this, effects);
         for (const effect of effects) this.#perform(effect);
+        // Asked for only where it can be the case: a status is a copy of much.
+        if (this.disk.isSuspect && !core.status().isSuspect) this.disk.trust();
       }
     } finally {
       this.#isStepping = false;

@@ -18,8 +18,15 @@ export const FAULT_KINDS = [
   'reset',
   'crash',
   'lost-writes',
+  'torn-writes',
+  'restart',
   'slow-disk',
+  'disk-hang',
+  'disk-error',
+  'disk-full',
+  'bit-rot',
   'pause',
+  'clock-jump',
   'transfer',
   'snapshot',
 ] as const;
@@ -38,8 +45,14 @@ export const STRIKES = [
   'clog',
   'reset',
   'crash',
+  'restart',
   'slow-disk',
+  'disk-hang',
+  'disk-error',
+  'disk-full',
+  'bit-rot',
   'pause',
+  'clock-jump',
   'transfer',
 ] as const;
 
@@ -67,6 +80,10 @@ export interface Plan {
     readonly syncMs: Ms;
     /** Chance of one sync to take tens to hundreds of ms. */
     readonly spikeRate: number;
+    /** A crash may lose what was not synced; else all of it was just in time. */
+    readonly losesWrites: boolean;
+    /** Chance of a crash to leave a hole in what was not synced, which the next boot finds. */
+    readonly tearRate: number;
     /** One completion for everything that a sync covered, or one for each write. */
     readonly isCoalescing: boolean;
   };
@@ -115,6 +132,8 @@ export function createPlan(rng: Rng): Plan {
     disk: {
       syncMs: pick(rng, [0.2, 1, 5]),
       spikeRate: maybe(rng, 0.5) * rng.float() * 0.05,
+      losesWrites: true,
+      tearRate: maybe(rng, 0.5) * rng.float() * 0.5,
       isCoalescing: rng.float() < 0.5,
     },
     hasEvidence: rng.float() < 0.7,
@@ -124,6 +143,29 @@ export function createPlan(rng: Rng): Plan {
     strikeScale: isChurn ? 0.25 : 1,
     thinkMs: isChurn ? 40 : 80,
     deadAtEnd: rng.int(Math.ceil(nodeCount / 2)),
+  };
+}
+
+/** The same plan without some kinds of fault, for shrinking. */
+export function withoutFaults(plan: Plan, without: ReadonlySet<FaultKind>): Plan {
+  const { network, disk } = plan;
+  const rate = (kind: FaultKind, value: number): number => (without.has(kind) ? 0 : value);
+  return {
+    ...plan,
+    strikes: plan.strikes.filter((strike) => !without.has(strike)),
+    network: {
+      ...network,
+      lossRate: rate('loss', network.lossRate),
+      duplicateRate: rate('duplicate', network.duplicateRate),
+      spikeRate: rate('delay', network.spikeRate),
+      isFifo: network.isFifo || without.has('reorder'),
+    },
+    disk: {
+      ...disk,
+      spikeRate: rate('slow-disk', disk.spikeRate),
+      losesWrites: disk.losesWrites && !without.has('lost-writes'),
+      tearRate: rate('torn-writes', disk.tearRate),
+    },
   };
 }
 

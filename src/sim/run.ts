@@ -3,12 +3,13 @@
  * (safety phase), then everything is healed and it must come back to work (liveness phase). The
  * seed decides everything; two runs of one seed give the same trace, byte for byte.
  */
-import { AssertionError, createSeededRng } from '../base/index.js';
+import { AssertionError, createSeededRng, type Ms } from '../base/index.js';
 import { Client, type ClientCounts, Numbers } from './client.js';
 import { Cluster } from './cluster.js';
 import { withoutMachine } from './guard.js';
+import type { Operation } from './history.js';
 import { Nemesis } from './nemesis.js';
-import { createPlan, type FaultCounts, type Plan } from './plan.js';
+import { createPlan, type FaultCounts, type FaultKind, type Plan, withoutFaults } from './plan.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 
@@ -35,20 +36,44 @@ export interface RunResult {
   readonly elections: number;
   readonly operations: ClientCounts;
   readonly faults: FaultCounts;
+  /** Strikes of the nemesis, those left out included. */
+  readonly strikes: number;
+  /** What the clients saw, in the order of their calls. */
+  readonly history: readonly Operation[];
   readonly violation: FoundViolation | undefined;
 }
+
+/** What is left out of a seed's run: a smaller run that may still fail. */
+export interface Reduction {
+  readonly without: ReadonlySet<FaultKind>;
+  /** Numbers of strikes, counted from 1. */
+  readonly skip: ReadonlySet<number>;
+  /** Clients make no more operations than these in the safety phase. */
+  readonly operationsMax: number;
+  readonly safetyMs: Ms | undefined;
+}
+
+export const WHOLE: Reduction = {
+  without: new Set(),
+  skip: new Set(),
+  operationsMax: Number.POSITIVE_INFINITY,
+  safetyMs: undefined,
+};
 
 export interface RunOptions {
   /** Gets every line of the trace. */
   readonly print?: (line: string) => void;
+  readonly reduction?: Reduction;
 }
 
 export function runSeed(seed: number, options: RunOptions = {}): RunResult {
   return withoutMachine(() => {
     const rng = createSeededRng(`raft-${seed}`);
-    const plan = createPlan(rng.fork('plan'));
+    const reduction = options.reduction ?? WHOLE;
+    const full = withoutFaults(createPlan(rng.fork('plan')), reduction.without);
+    const plan = { ...full, safetyMs: reduction.safetyMs ?? full.safetyMs };
     const trace = new Trace(options.print);
-    const run = new Run(new Cluster(plan, { rng, trace }));
+    const run = new Run(new Cluster(plan, { rng, trace }), reduction);
     const violation = run.toEnd(seed);
     const { cluster } = run;
     return {
@@ -60,6 +85,8 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
       elections: cluster.monitor.elections,
       operations: run.operations,
       faults: cluster.faults,
+      strikes: run.strikes,
+      history: run.history,
       violation,
     };
   });
@@ -70,16 +97,27 @@ class Run {
   events = 0;
   readonly #clients: readonly Client[];
   readonly #nemesis: Nemesis;
-  readonly #numbers = new Numbers();
+  readonly #numbers: Numbers;
+  readonly #isReduced: boolean;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, reduction: Reduction) {
     this.cluster = cluster;
-    this.#nemesis = new Nemesis(cluster);
+    this.#isReduced = reduction !== WHOLE;
+    this.#numbers = new Numbers(reduction.operationsMax);
+    this.#nemesis = new Nemesis(cluster, reduction.skip);
     this.#clients = Array.from(
       { length: cluster.plan.clientCount },
       // Some stay with a leader that may be none any more, some look everywhere.
       (_, at) => new Client(`client-${at}`, at % 2 === 0 ? 0.1 : 0.5, cluster, this.#numbers),
     );
+  }
+
+  get strikes(): number {
+    return this.#nemesis.count;
+  }
+
+  get history(): readonly Operation[] {
+    return this.#numbers.history;
   }
 
   get operations(): ClientCounts {
@@ -117,6 +155,7 @@ class Run {
     const { safetyMs } = this.cluster.plan;
     this.#advanceTo(safetyMs, () => false);
     // A run that was mostly without a leader has tested little: it goes on for a while.
+    if (this.#isReduced) return;
     this.#advanceTo(3 * safetyMs, () => this.operations.done >= OPERATIONS_MIN);
   }
 

@@ -1,6 +1,9 @@
 /** The simulation of the consensus core, as far as an ordinary test run goes; more: npm run sim. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import t from 'tap';
 import { FAULT_KINDS, OPERATIONS_MIN, type RunResult, runSeed } from '../../src/sim/index.js';
+import { projectRoot } from '../raft/root.js';
 
 const SEEDS = Array.from({ length: 20 }, (_, at) => at + 1);
 const results = new Map<number, RunResult>();
@@ -45,6 +48,17 @@ t.test('two runs of one seed are equal, line by line', (t) => {
     t.equal(again.traceHash, resultOf(seed).traceHash, `seed ${seed}`);
     t.ok(lines.length > 1_000);
   }
+  t.end();
+});
+
+t.test('a fresh process tells the same story of a seed', (t) => {
+  const main = join(projectRoot(), 'dist/src/sim/main.js');
+  const args = [main, '--from', '1', '--seeds', '3', '-o', 'hashes'];
+  const lines = execFileSync(process.execPath, args, { encoding: 'utf8' }).trim().split('\n');
+  t.same(
+    lines,
+    [1, 2, 3].map((seed) => `${seed} ${resultOf(seed).traceHash}`),
+  );
   t.end();
 });
 

@@ -1,7 +1,8 @@
 /**
  * What is committed is durable on a majority at that very moment, the leader included only as far
  * as its own disk has it (Raft §5.3 "committed"; dissertation §10.2.1). This is what an
- * acknowledged write rests on when machines lose power.
+ * acknowledged write rests on when machines lose power. A disk that rotted counts with what it had:
+ * its node does not vote before it has that again.
  */
 import type { ClusterView, NodeView } from '../monitor.js';
 import { Violation } from '../violation.js';
@@ -23,8 +24,7 @@ export class CommittedOnQuorum implements Invariant {
       const term = committed[index]?.term;
       let holders = 0;
       for (const { node } of nodes.values()) {
-        const { disk } = node;
-        if (disk.snapshot.index >= index || disk.term(index) === term) holders += 1;
+        if (term !== undefined && node.disk.hasOrHad(index, term)) holders += 1;
       }
       if (2 * holders > nodes.size) continue;
       throw new Violation(

@@ -26,9 +26,11 @@ export class CommittedSurvives implements Invariant {
     this.#checked = committed.length;
     const term = committed[index]?.term ?? 0;
     const disks = [...this.#cluster.nodes.values()].map(({ node }) => node.disk);
-    for (const disk of disks) {
+    // Who may have forgotten what it promised has no vote, and does not campaign.
+    const electorate = disks.filter((disk) => !disk.isSuspect);
+    for (const disk of electorate) {
       if (has(disk, index, term)) continue;
-      const voters = disks.filter((other) => isUpToDate(disk, other)).length;
+      const voters = electorate.filter((other) => isUpToDate(disk, other)).length;
       if (2 * voters <= disks.length) continue;
       throw new Violation(
         this.name,
