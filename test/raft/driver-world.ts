@@ -54,6 +54,11 @@ export class ListMachine implements ReplicatedMachine {
     return this.#now.commands.map(({ text }) => text);
   }
 
+  /** Applied commands with their places in the log. */
+  get commands(): readonly { readonly index: LogIndex; readonly text: string }[] {
+    return this.#now.commands;
+  }
+
   get appliedIndex(): LogIndex {
     return this.#disk.index;
   }
@@ -163,7 +168,7 @@ export class TestNode {
     this.#driver = new RaftDriver(
       {
         self: this.name,
-        coordinators: NAMES.map(nodeId),
+        coordinators: this.#world.nodes.map(({ name }) => name),
         timing: TIMING,
         bootFile: '/raft/boot.json',
         ...options,
@@ -214,9 +219,9 @@ export class DriverWorld {
   readonly hub = new RpcHub(this.clock);
   readonly nodes: readonly TestNode[];
 
-  constructor(seed: string) {
+  constructor(seed: string, names: readonly string[] = NAMES) {
     this.seed = seed;
-    this.nodes = NAMES.map((name) => new TestNode(this, name));
+    this.nodes = names.map((name) => new TestNode(this, name));
   }
 
   node(name: string): TestNode {

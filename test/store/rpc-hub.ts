@@ -33,7 +33,9 @@ export class RpcHub {
   readonly nodes = new Map<string, HubRpc>();
   readonly #cut = new Set<string>();
   /** Called for each notice; returning false loses it. */
-  filter: (from: string, to: string, args: readonly Wire[]) => boolean = () => true;
+  filter: (from: string, to: string, args: readonly Wire[], bytes: number) => boolean = () => true;
+  /** How long a notice, a call or an answer takes; different answers reorder them. */
+  latency: () => Ms = () => LATENCY_MS;
 
   /** Called for each call; returning false refuses it. */
   callFilter: (from: string, to: string, method: string) => boolean = () => true;
@@ -85,7 +87,7 @@ export class RpcHub {
   }
 
   carry(from: string, to: string, deliver: (rpc: HubRpc) => void): void {
-    this.clock.setTimer(LATENCY_MS, () => {
+    this.clock.setTimer(this.latency(), () => {
       const rpc = this.nodes.get(to);
       if (rpc !== undefined && this.isLinked(from, to)) deliver(rpc);
     });
@@ -98,7 +100,8 @@ export class HubRpc implements Rpc {
   readonly #handlers = new Map<string, Handler>();
   readonly #notices = new Map<string, NoticeHandler>();
   readonly #listeners: Partial<PeerEvents>[] = [];
-  readonly #pending = new Set<(error: IdunnoError) => void>();
+  /** What ends each call that waits, and whom it waits for. */
+  readonly #pending = new Map<(error: IdunnoError) => void, string>();
   readonly calls: string[] = [];
   /** Stopped (SIGSTOP): connections stay open, nothing is answered. */
   isFrozen = false;
@@ -144,7 +147,7 @@ export class HubRpc implements Rpc {
       const timer = this.#hub.clock.setTimer(options.timeoutMs, () =>
         fail(new IdunnoError('TIMEOUT', `${method} at ${target} took too long`)),
       );
-      this.#pending.add(fail);
+      this.#pending.set(fail, target);
       options.signal?.addEventListener('abort', onAbort, { once: true });
       if (options.signal?.aborted === true) return onAbort();
       const isCallable = this.#hub.callFilter(this.peer.name, target, method);
@@ -189,7 +192,7 @@ export class HubRpc implements Rpc {
   }
 
   notify(to: NodeId, method: string, args: readonly Wire[], body = new Uint8Array(0)): void {
-    if (this.isFrozen || !this.#hub.filter(this.peer.name, to, args)) return;
+    if (this.isFrozen || !this.#hub.filter(this.peer.name, to, args, body.length)) return;
     const wire = decode(encode(args)) as readonly Wire[];
     const copy = body.slice();
     this.#hub.carry(this.peer.name, to, (rpc) => {
@@ -217,6 +220,13 @@ export class HubRpc implements Rpc {
     }
   }
 
+  /** Ends the calls to `target` that wait now, as a connection that carries nothing would. */
+  loseCalls(target: string): void {
+    for (const [fail, to] of [...this.#pending]) {
+      if (to === target) fail(new IdunnoError('CONNECTION_LOST', `${target} is silent`));
+    }
+  }
+
   readonly #shutListeners: (() => void)[] = [];
 
   onShut(listener: () => void): void {
@@ -224,7 +234,7 @@ export class HubRpc implements Rpc {
   }
 
   shut(why: string): void {
-    for (const fail of [...this.#pending]) fail(new IdunnoError('CONNECTION_LOST', why));
+    for (const fail of [...this.#pending.keys()]) fail(new IdunnoError('CONNECTION_LOST', why));
     for (const listener of this.#shutListeners.splice(0)) listener();
     this.#handlers.clear();
     this.#notices.clear();
