@@ -203,6 +203,17 @@ t.test('while there is no leader', async (t) => {
   t.equal((await world.shell(['list_self', 'list_mem', 'leave', 'join'])).code, 0);
 });
 
+t.test('one command that acts on a node must name it', async (t) => {
+  for (const verb of ['join', 'leave']) {
+    const world = createWorld();
+    const before = world.snapshot();
+    const ran = await world.run(['classic', verb]);
+    checkRefused(t, ran, 2, /which node is to (join|leave)\? Name it: --node NAME/, verb);
+    t.equal(world.snapshot(), before);
+    t.equal((await world.run(['classic', verb, '--node', 'n1'])).code, 0);
+  }
+});
+
 t.test('every job command is among those that are tried', async (t) => {
   const verbs = ALL_COMMANDS.filter(({ noun }) => noun === 'job').map(({ verb }) => verb);
   const tried = JOB_LINES.map((line) => line.split(' ')[1]);

@@ -285,6 +285,34 @@ t.test('stop-job takes the tasks back; the sums survive the loss of the leader',
   t.match(await hear(t, 'job verify 4', survivor), /verdict: +ok/);
 });
 
+t.test('without a leader each says so, and nothing is changed', async (t) => {
+  t.equal((await run(['up'])).code, 0);
+  const before = await json<{ items: unknown[] }>(['job', 'ls']);
+  for (const name of ['n1', 'n2']) {
+    const pid = readRunning(cluster.dataDir(name))?.pid;
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+  }
+  await until('no leader', async () => {
+    const { leader } = await json<{ leader?: string }>(['status', '--node', 'n3']);
+    return leader === undefined;
+  });
+  const lines = ['infer lenet lenet.png 5', 'put vm1.log never.log', 'stop-job lenet', 'store'];
+  const { code, stdout, stderr } = await say(lines.join('\n'), 'n3', ['--timeout', '0.5']);
+  t.equal(code, 4);
+  t.equal(stdout, '');
+  t.match(
+    stderr,
+    /^(error: the cluster has had no leader for 0\.5 s: [^\n]*idunno status\)\n){4}$/,
+  );
+  const alone = ['--node', 'n3', '--timeout', '0.5'];
+  t.match(await run(['job', 'pause', '4', ...alone]), { code: 4, stderr: /no leader/ });
+  t.match(await hear(t, 'list_self'), /^n3:/);
+  t.equal((await run(['up'])).code, 0);
+  const after = await json<{ items: unknown[] }>(['job', 'ls']);
+  t.same(after.items, before.items);
+  t.match(await say('get never.log never'), { code: 3, stderr: /no file.*never\.log/ });
+});
+
 t.test('a node that crashed is back with what it held, and knows the others', async (t) => {
   t.equal((await run(['up'])).code, 0);
   for (const node of names) {
