@@ -169,6 +169,7 @@ const JOB_LINES = [
   'job show 1',
   'job stats',
   'job fairness',
+  'job explain 1',
   'job pause 1',
   'job resume 1',
   'job cancel 1',
