@@ -5,7 +5,7 @@
  * memory, and beyond a bound they are dropped and counted; a full disk costs lines, not the node.
  */
 import { closeSync, fstatSync, mkdirSync, open, openSync, write } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
@@ -29,6 +29,10 @@ export interface RealLoggerOptions {
 export interface RealLogger extends Logger {
   /** Lines lost because the disk was too slow or full. */
   readonly dropped: number;
+  /** Resolves when what was logged before is in the file. */
+  flush(): Promise<void>;
+  /** Empties the log: full segments go, the one being written is cut to nothing. */
+  clear(): Promise<{ readonly segments: number; readonly bytes: number }>;
   /** Writes what waits; to be called before the process ends. */
   close(): Promise<void>;
 }
@@ -67,8 +71,17 @@ export function createLogger(options: RealLoggerOptions): RealLogger {
     get dropped() {
       return segments.dropped;
     },
+    flush: () => segments.flush(),
+    clear: () => segments.clear(),
     close: () => segments.close(),
   };
+}
+
+/** The number of a full segment, by its file's name; undefined for other files. */
+export function logSegmentNumber(name: string): number | undefined {
+  if (!name.startsWith(`${LOG_FILE}.`)) return undefined;
+  const number = Number(name.slice(LOG_FILE.length + 1));
+  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
 }
 
 /**
@@ -87,6 +100,10 @@ class Segments {
   #waitingBytes = 0;
   #isClosed = false;
   #writing: Promise<void> | undefined;
+  /** Lines taken, and lines written or given up. */
+  #taken = 0;
+  #settled = 0;
+  #flushing: (() => void)[] = [];
   dropped = 0;
 
   constructor(options: RealLoggerOptions) {
@@ -111,8 +128,38 @@ class Segments {
       return;
     }
     this.#waiting.push(line);
+    this.#taken++;
     this.#waitingBytes += line.length;
     this.#writing ??= this.#drain();
+  }
+
+  /** Lines that come meanwhile are not waited for: a busy log would never be done. */
+  async flush(): Promise<void> {
+    const upTo = this.#taken;
+    while (this.#settled < upTo) {
+      await new Promise<void>((resolve) => this.#flushing.push(resolve));
+    }
+  }
+
+  async clear(): Promise<{ segments: number; bytes: number }> {
+    await this.flush();
+    let segments = 1;
+    let bytes = 0;
+    try {
+      // By name: the handle might be closed, and its number taken, while a thread gets to it.
+      bytes += (await stat(this.#file)).size;
+      await truncate(this.#file, 0);
+      this.#bytes = 0;
+      for (const number of await this.#numbers()) {
+        const path = `${this.#file}.${number}`;
+        bytes += (await stat(path)).size;
+        segments += 1;
+        await rm(path, { force: true });
+      }
+    } catch (error) {
+      throw diskError(error, `clear the log in ${this.#folder}`, this.#folder);
+    }
+    return { segments, bytes };
   }
 
   async close(): Promise<void> {
@@ -135,6 +182,8 @@ class Segments {
         this.dropped += lines.length;
         if (lines.length === 0) this.#bytes = 0;
       }
+      this.#settled += lines.length;
+      for (const resolve of this.#flushing.splice(0)) resolve();
     }
     this.#writing = undefined;
   }
@@ -162,12 +211,7 @@ class Segments {
   }
 
   async #turnOver(): Promise<void> {
-    const names = await readdir(this.#folder);
-    const numbers = names
-      .filter((name) => name.startsWith(`${LOG_FILE}.`))
-      .map((name) => Number(name.slice(LOG_FILE.length + 1)))
-      .filter((number) => Number.isSafeInteger(number) && number > 0)
-      .sort((a, b) => a - b);
+    const numbers = await this.#numbers();
     const next = (numbers.at(-1) ?? 0) + 1;
     await rename(this.#file, `${this.#file}.${next}`);
     const full = this.#handle;
@@ -177,5 +221,11 @@ class Segments {
     for (const old of [...numbers, next].slice(0, -this.#segmentsKept)) {
       await rm(`${this.#file}.${old}`, { force: true });
     }
+  }
+
+  /** Of the full segments, oldest first. */
+  async #numbers(): Promise<number[]> {
+    const names = await readdir(this.#folder);
+    return names.flatMap((name) => logSegmentNumber(name) ?? []).sort((a, b) => a - b);
   }
 }

@@ -4,5 +4,6 @@ export type { RpcCounters } from './counters.js';
 export { PROTOCOL_VERSION } from './limits.js';
 export * from './memory-network.js';
 export * from './real-network.js';
+export { type BodyRecord, readRecords, writeRecord } from './records.js';
 export * from './rpc.js';
 export * from './types.js';
