@@ -13,7 +13,6 @@ import { z } from 'zod';
 import { IdunnoError, isIdunnoError, type LogIndex } from '../base/index.js';
 import type {
   FairnessReport,
-  JobExplanation,
   JobInfo,
   JobSpec,
   JobStats,
@@ -21,8 +20,8 @@ import type {
   ResultLine,
   TaskPage,
   VerifyReport,
-  WorkersWanted,
 } from '../idunno/index.js';
+import type { ClearRow, LogQuery } from '../logs/index.js';
 import type { Wire } from '../net/index.js';
 import type { FileVersion, ListPage, PutResult, PutSource } from '../sdfs/index.js';
 import type { Evidence, Member } from '../swim/index.js';
@@ -41,7 +40,6 @@ import {
   evidenceSchema,
   fairnessSchema,
   fileVersionSchema,
-  jobExplanationSchema,
   jobInfoSchema,
   jobStatsSchema,
   listPageSchema,
@@ -61,6 +59,13 @@ import {
   verifySchema,
 } from './contract.js';
 import { readJsonLines } from './json-lines.js';
+import {
+  clearRowsSchema,
+  grepLogs,
+  type LogGrepOptions,
+  type LogLine,
+  type LogReport,
+} from './log-query.js';
 import { type PackedFile, packFiles } from './pack.js';
 import { uploadFiles } from './upload.js';
 
@@ -106,11 +111,14 @@ const SILENCE_MS = 200;
 
 export class ApiClient {
   private readonly transport: ApiTransport;
+  private readonly clock: TransportDependencies['clock'];
   private session: Promise<LogIndex> | undefined;
   private seq = 0;
 
   /** Dials nothing until it is used. Without `dependencies` it uses the machine's own network. */
   constructor(options: ApiClientOptions, dependencies?: TransportDependencies) {
+    const parts = dependencies ?? createClientDependencies(options.cluster, options.fingerprint);
+    this.clock = parts.clock;
     this.transport = new ApiTransport(
       {
         nodes: options.nodes,
@@ -118,7 +126,7 @@ export class ApiClient {
         timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
         silenceMs: options.silenceMs ?? SILENCE_MS,
       },
-      dependencies ?? createClientDependencies(options.cluster, options.fingerprint),
+      parts,
     );
   }
 
@@ -377,16 +385,12 @@ export class ApiClient {
   /** Puts a model folder's files and answers when its workers have loaded it. */
   async modelDeploy(
     files: readonly PackedFile[],
-    options: ClientCallOptions & {
-      readonly onProgress?: (text: string) => void;
-      /** Where it is loaded at first; left out: as the cluster sees fit. */
-      readonly workers?: WorkersWanted;
-    } = {},
+    options: ClientCallOptions & { onProgress?: (text: string) => void } = {},
   ): Promise<ModelInfo> {
     const timeoutMs = options.timeoutMs ?? DEPLOY_TIMEOUT_MS;
     const answer = await this.ask({
       method: API.modelDeploy,
-      args: [timeoutMs, toWire(options.workers)],
+      args: [timeoutMs],
       kind: 'once',
       lane: 'bulk',
       body: () => chunksOf(packFiles(files)),
@@ -407,16 +411,6 @@ export class ApiClient {
 
   modelList(options: NodeCallOptions = {}): Promise<readonly ModelInfo[]> {
     return this.read(API.modelList, [], z.array(modelInfoSchema), options);
-  }
-
-  /** No new jobs for it; its files stay. Repeating it is harmless. */
-  async modelUndeploy(name: string, options: ClientCallOptions = {}): Promise<void> {
-    await this.ask({ method: API.modelUndeploy, args: [name], kind: 'repeatable', ...options });
-  }
-
-  /** As undeploy, and it is taken off the list, its files with it. */
-  async modelRemove(name: string, options: ClientCallOptions = {}): Promise<void> {
-    await this.ask({ method: API.modelRemove, args: [name], kind: 'once', ...options });
   }
 
   // jobs
@@ -451,10 +445,6 @@ export class ApiClient {
 
   jobFairness(options: NodeCallOptions = {}): Promise<FairnessReport> {
     return this.read(API.jobFairness, [], fairnessSchema, options);
-  }
-
-  jobExplain(id: number, options: NodeCallOptions = {}): Promise<JobExplanation> {
-    return this.read(API.jobExplain, [id], jobExplanationSchema, options);
   }
 
   jobPause(id: number, options: ClientCallOptions = {}): Promise<JobInfo> {
@@ -504,6 +494,23 @@ export class ApiClient {
       ...options,
       timeoutMs: options.timeoutMs ?? DEPLOY_TIMEOUT_MS,
     });
+  }
+
+  // logs
+
+  /** Lines of all nodes as they come, then a report of each: see log-query.ts. */
+  logsGrep(query: LogQuery, options: LogGrepOptions = {}): AsyncGenerator<LogLine | LogReport> {
+    return grepLogs(query, options, { ask: (call) => this.ask(call), clock: this.clock });
+  }
+
+  /** Empties the logs of these nodes, or of all. Clearing twice is harmless. */
+  async logsClear(
+    nodes: readonly string[] | undefined,
+    options: ClientCallOptions = {},
+  ): Promise<readonly ClearRow[]> {
+    const call = { method: API.logsClear, args: [nodes ?? null], kind: 'repeatable' } as const;
+    const answer = await this.ask({ ...call, ...options });
+    return parseAnswer(clearRowsSchema, answer.value, API.logsClear);
   }
 
   // parts

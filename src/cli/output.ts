@@ -5,6 +5,7 @@
  * programs: one document `{"kind": …, "version": 1, …}` with numbers in base units and times in
  * milliseconds since 1970; fields are added, never renamed, under one version.
  */
+import { once } from 'node:events';
 import cliProgress from 'cli-progress';
 import Table from 'cli-table3';
 import type { CliIo } from './types.js';
@@ -12,6 +13,8 @@ import type { CliIo } from './types.js';
 export type OutputFormat = 'table' | 'wide' | 'json';
 
 export const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'wide', 'json'];
+
+const NEWLINE = Uint8Array.of(0x0a);
 
 /** The version of the JSON documents. */
 const JSON_VERSION = 1;
@@ -44,8 +47,13 @@ export class Output {
       this.json({ kind, version: JSON_VERSION, items: rows });
       return;
     }
+    this.line(this.rendered(rows, columns));
+  }
+
+  /** A table as text, with the columns of the format. */
+  rendered<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
     const shown = columns.filter((column) => this.format === 'wide' || column.wide !== true);
-    this.line(renderPlainTable(rows, shown));
+    return renderPlainTable(rows, shown);
   }
 
   /** One thing with its fields, one per line. */
@@ -78,6 +86,12 @@ export class Output {
   /** A line of the result. */
   line(text: string): void {
     this.io.stdout.write(`${text}\n`);
+  }
+
+  /** A line of the result that need not be text. Resolves when the stream takes more. */
+  async bytes(line: Uint8Array): Promise<void> {
+    const isReady = this.io.stdout.write(Buffer.concat([line, NEWLINE]));
+    if (!isReady) await once(this.io.stdout, 'drain');
   }
 
   /** A line beside the result: progress, warnings, hints. */

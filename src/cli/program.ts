@@ -141,19 +141,23 @@ function createCommand(
 
 const TIMEOUT_MS = 15_000;
 
+/** A letter that the command itself uses is the command's. */
 function addSharedOptions(command: Command): void {
+  const taken = new Set(command.options.map(({ short }) => short));
+  const flags = (short: string, long: string): string =>
+    taken.has(short) ? long : `${short}, ${long}`;
   command
     .addOption(
-      new Option('-o, --output <format>', 'how results are written')
+      new Option(flags('-o', '--output <format>'), 'how results are written')
         .choices([...OUTPUT_FORMATS])
         .default('table'),
     )
-    .option('-c, --config <file>', "the cluster's config file (default: $IDUNNO_CONFIG)")
-    .option('-n, --node <name>', 'the node to ask first (default: $IDUNNO_NODE, else any)')
+    .option(flags('-c', '--config <file>'), "the cluster's config file (default: $IDUNNO_CONFIG)")
+    .option(flags('-n', '--node <name>'), 'the node to ask first (default: $IDUNNO_NODE, else any)')
     .option('--connect <host:port>', 'a node to ask, without a config file')
     .option('--client <name>', 'act as this client (default: $IDUNNO_CLIENT, else the operator)')
     .option('--timeout <seconds>', 'how long to wait for the cluster', String(TIMEOUT_MS / 1_000))
-    .option('-y, --yes', 'do not ask before something is destroyed');
+    .option(flags('-y', '--yes'), 'do not ask before something is destroyed');
 }
 
 async function runCommand(

@@ -27,7 +27,6 @@ import { Coordinator } from './coordinator.js';
 import type { Engine } from './engine.js';
 import { ModelHostPool } from './model-host-pool.js';
 import { WORK_METHOD } from './protocol.js';
-import { createScaler } from './scaler.js';
 import type { IdunnoClient } from './types.js';
 import { Worker } from './worker.js';
 
@@ -46,7 +45,6 @@ export { ModelHostPool, type ModelHostPoolOptions } from './model-host-pool.js';
 export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
 export { idunnoModule } from './module.js';
 export { parseResultName, resultFileName } from './result-names.js';
-export { checkSetting } from './scaling-settings.js';
 export * from './types.js';
 
 export interface IdunnoOptions {
@@ -104,11 +102,7 @@ function createLeaderParts(parts: IdunnoParts): Pick<Idunno, 'duties' | 'leaderM
   if (local === undefined) return { duties: [], leaderMethods: {} };
   const coordinator = new Coordinator({ clock, log, local, rpc, membership });
   return {
-    duties: [
-      coordinator.duty,
-      createCompactor({ clock, log, local, sdfs }),
-      createScaler({ clock, log, local }),
-    ],
+    duties: [coordinator.duty, createCompactor({ clock, log, local, sdfs })],
     leaderMethods: { [WORK_METHOD]: coordinator.work },
   };
 }

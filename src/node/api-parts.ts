@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type ClusterConfig, IdunnoError, type Logger, type NodeConfig } from '../base/index.js';
 import type { RaftStatus } from '../cli/index.js';
 import type { IdunnoClient } from '../idunno/index.js';
+import type { LogService } from '../logs/index.js';
 import type { Answer, HandlerContext, Rpc, Wire } from '../net/index.js';
 import type { SdfsClient } from '../sdfs/index.js';
 import type { LocalStore, RequestId, StoreClient } from '../store/index.js';
@@ -24,6 +25,7 @@ export interface ApiParts {
   readonly raft: RaftView;
   readonly sdfs: SdfsClient;
   readonly idunno: IdunnoClient;
+  readonly logs: LogService | undefined;
   readonly isRegistered: () => boolean;
   readonly log: Logger;
 }

@@ -4,19 +4,16 @@
  * retry through another node takes effect once.
  */
 import { z } from 'zod';
-import { IdunnoError, isIdunnoError, nodeId } from '../base/index.js';
+import { IdunnoError, nodeId } from '../base/index.js';
 import { API, type ClusterStatus, type NodeStatusRow, toWire } from '../cli/index.js';
-import { checkSetting } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
-import { NODES, type NodeRow } from '../store/index.js';
 import type { Member } from '../swim/index.js';
 import { serveFiles } from './api-files.js';
 import { serveJobs } from './api-jobs.js';
+import { serveLogs } from './api-logs.js';
 import { type ApiParts, nothing, requestOf, serve, text, whole } from './api-parts.js';
+import { committedNodes } from './committed-nodes.js';
 import { LEADER_METHODS } from './raft-view.js';
-
-/** `api.status` says what is known; it does not wait for a leader that may not exist. */
-const STATUS_QUERY_MS = 300;
 
 export function serveApi(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
   serveCluster(rpc, parts);
@@ -24,6 +21,7 @@ export function serveApi(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
   serveMembers(rpc, parts);
   serveFiles(rpc, parts);
   serveJobs(rpc, parts);
+  serveLogs(rpc, parts);
 }
 
 function serveCluster(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
@@ -40,7 +38,6 @@ function serveCluster(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
 function serveSettings(rpc: Pick<Rpc, 'handle'>, { store }: ApiParts): void {
   const putArgs = z.tuple([text, z.string(), whole, whole]);
   serve(rpc, API.settingsPut, putArgs, async ([key, value, session, seq], _body, { signal }) => {
-    checkSetting(key, value);
     const options = { signal, ...requestOf(session, seq) };
     const answer = await store.submit('settings.put', [key, value], options);
     return { value: settingIndex.parse(answer).index };
@@ -112,34 +109,3 @@ function memberFields(
   const { state = 'unknown', bootWallMs = 0, bootEpoch = 0, stalledMs = 0 } = member ?? {};
   return { state, bootWallMs, bootEpoch, stalledMs };
 }
-
-/** From this node's own state where it has one, else asked for; none when nobody can say. */
-async function committedNodes(parts: ApiParts): Promise<readonly NodeRow[]> {
-  if (parts.local !== undefined) {
-    const rows: NodeRow[] = [];
-    for await (const [, row] of parts.local.view().scan(NODES, {})) rows.push(row);
-    return rows;
-  }
-  try {
-    const answer = await parts.store.query('nodes.list', [], { timeoutMs: STATUS_QUERY_MS });
-    return nodeRows.parse(answer);
-  } catch (error) {
-    if (isIdunnoError(error)) return [];
-    throw error;
-  }
-}
-
-const nodeRows: z.ZodType<readonly NodeRow[]> = z.array(
-  z.object({
-    name: z.string(),
-    epoch: z.number(),
-    status: z.enum(['up', 'down', 'left', 'draining']),
-    host: z.string(),
-    port: z.number(),
-    slots: z.number(),
-    bootWallMs: z.number(),
-    sinceIndex: z.number(),
-    sinceMs: z.number(),
-    flaps: z.number(),
-  }),
-);

@@ -12,11 +12,12 @@ import type { Membership } from '../swim/index.js';
 
 /** `member.change`: what SWIM says. */
 export function logMembers(membership: Pick<Membership, 'onChange'>, log: Logger): void {
-  membership.onChange(({ member, before }) => {
+  membership.onChange(({ member, before, atWallMs }) => {
     if (member.state === before) return;
     const { name, state, bootEpoch, incarnation } = member;
     const fields = { name, before: before ?? 'unknown', after: state, bootEpoch, incarnation };
-    log.info('member.change', fields);
+    const when = atWallMs === undefined ? {} : { atMs: Math.round(atWallMs) };
+    log.info('member.change', { ...fields, ...when });
   });
 }
 

@@ -20,6 +20,7 @@ import {
   type Runtime,
 } from '../base/index.js';
 import { createIdunno, type Engine, type Idunno } from '../idunno/index.js';
+import { LogService, type NodeLogs } from '../logs/index.js';
 import { createRpc, type RpcServer } from '../net/index.js';
 import type { RaftDriver } from '../raft/index.js';
 import { createSdfs, type Sdfs } from '../sdfs/index.js';
@@ -27,6 +28,7 @@ import { type StoreClient, StoreRpcClient, type StoreService } from '../store/in
 import type { Membership } from '../swim/index.js';
 import { serveApi } from './api.js';
 import type { RaftView } from './api-parts.js';
+import { committedNodes } from './committed-nodes.js';
 import { type Coordinator, createCoordinator } from './coordinator.js';
 import { logLeaders, logMembers, logState } from './event-log.js';
 import { createMembershipDuty } from './membership-duty.js';
@@ -55,6 +57,8 @@ export interface NodeParts {
   ) => Promise<Membership>;
   /** Runs models: processes of their own, or a stand-in. */
   readonly createEngine: (node: NodeConfig) => Engine;
+  /** The files behind `log`; absent where it has none. */
+  readonly logs?: NodeLogs;
   readonly onFatal: (error: Error) => void;
 }
 
@@ -155,6 +159,7 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
       coordinators: config.coordinators,
     }),
     idunno: idunno.client,
+    logs: createLogs(config, parts.logs, { ...shared, membership }),
     isRegistered: () => registration.isRegistered,
     log,
   });
@@ -247,6 +252,27 @@ function createJobs(
       logger: log,
     },
   );
+}
+
+function createLogs(
+  config: ClusterConfig,
+  logs: NodeLogs | undefined,
+  shared: Shared & { readonly membership: Membership },
+): LogService | undefined {
+  if (logs === undefined) return undefined;
+  const { rpc, store, coordinator, membership, runtime } = shared;
+  return new LogService({
+    self: membership.self.name,
+    rpc,
+    clock: runtime.clock,
+    membership,
+    logs,
+    configured: config.nodes.map(({ name }) => name),
+    committedLeft: async () => {
+      const rows = await committedNodes({ local: coordinator?.service, store });
+      return new Set(rows.filter(({ status }) => status === 'left').map(({ name }) => name));
+    },
+  });
 }
 
 function addDuties(local: StoreService, driver: RaftDriver, sdfs: Sdfs, idunno: Idunno): void {

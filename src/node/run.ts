@@ -17,6 +17,7 @@ import {
 } from '../base/index.js';
 import { packageVersion } from '../cli/index.js';
 import { intraOpThreads, ModelHostPool } from '../idunno/index.js';
+import { ThreadedNodeLogs } from '../logs/index.js';
 import { createRealNetwork } from '../net/index.js';
 import { createMembership } from '../swim/index.js';
 import { startNode } from './node.js';
@@ -44,7 +45,8 @@ export async function runNode(options: RunOptions): Promise<void> {
   );
   const runtime = createRealRuntime({ network: createRealNetwork() });
   const { clock } = runtime;
-  const log = createLogger({ folder: join(node.dataDir, 'logs'), clock, fields: { node: name } });
+  const folder = join(node.dataDir, 'logs');
+  const log = createLogger({ folder, clock, fields: { node: name } });
   // Nodes of one host share its cores.
   const nodesHere = config.nodes.filter(({ host }) => host === node.host).length;
   const ended = new Ending(signal);
@@ -59,6 +61,7 @@ export async function runNode(options: RunOptions): Promise<void> {
       {
         runtime,
         log,
+        logs: new ThreadedNodeLogs({ folder }, { clock, files: log }),
         lock: lockFolder,
         createMembership: (_node, { bootEpoch, path }, onFatal) => {
           const bootWallMs = Math.round(clock.wall());

@@ -3,7 +3,6 @@
  * snapshots from both sides (Raft §7).
  */
 import { assert, type LogIndex, type NodeId, type Term } from '../base/index.js';
-import { confOfEntry } from './conf.js';
 import { becomeFollower, heardLeader } from './roles.js';
 import type { RaftState } from './state.js';
 import { maybeAskWhereTheLogEnds, maybeClearSuspicion } from './suspicion.js';
@@ -43,8 +42,8 @@ export function onHeartbeat(state: RaftState, from: NodeId, message: Heartbeat):
   if (state.role === 'leader') return;
   heardLeader(state, from);
   if (state.installing === undefined) commitVerified(state, message.commit);
-  const { term, verified, isSuspect: suspect } = state;
-  state.send(from, { type: 'heartbeat-reply', term, read: message.read, verified, suspect });
+  const { term, verified } = state;
+  state.send(from, { type: 'heartbeat-reply', term, read: message.read, verified });
   maybeAskWhereTheLogEnds(state, from);
 }
 
@@ -85,7 +84,6 @@ function isWellFormed(message: Append): boolean {
   let { prevIndex: index, prevTerm: term } = message;
   for (const entry of message.entries) {
     if (entry.index !== index + 1 || entry.term < term || entry.term > message.term) return false;
-    if (entry.kind === 'config' && confOfEntry(entry) === undefined) return false;
     index = entry.index;
     term = entry.term;
   }
@@ -121,6 +119,7 @@ export function onSnapshotInstalled(state: RaftState, meta: SnapshotMeta): void 
   if (installing === undefined || installing.meta.index !== meta.index) return;
   state.installing = undefined;
   state.log.reset(meta);
+  state.conf = meta.conf;
   assert(meta.index >= state.commit, 'a snapshot does not take back what was committed');
   state.commit = state.applying = state.applied = state.appliedDurable = meta.index;
   state.verified = meta.index;

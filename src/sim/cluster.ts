@@ -1,7 +1,6 @@
 /** The simulated nodes of one run, wired together, with what the nemesis and the clients need. */
 import { must, nodeId, type NodeId, type Rng, VirtualClock } from '../base/index.js';
-import { type ConfState, NO_CONF, type StoredState } from '../raft/index.js';
-import { mayLose } from './members.js';
+import type { ConfState, StoredState } from '../raft/index.js';
 import { Monitor } from './monitor.js';
 import { SimNetwork } from './network.js';
 import { SimNode } from './node.js';
@@ -19,8 +18,6 @@ export class Cluster {
   readonly nodes: readonly SimNode[];
   /** What ends a process whose disk failed, and starts it again: the nemesis. */
   onDiskFailure: (node: SimNode) => void = (node) => this.crash(node);
-  /** Waits to be taken out of the members, so that it can come back as a new one. */
-  wiped: SimNode | undefined;
 
   constructor(plan: Plan, dependencies: { rng: Rng; trace: Trace }) {
     const { rng, trace } = dependencies;
@@ -35,11 +32,7 @@ export class Cluster {
       deliver: (to, from, message) => this.node(to).feed({ kind: 'message', from, message }),
     });
     const ids = Array.from({ length: plan.nodeCount }, (_, at) => nodeId(`n${at + 1}`));
-    const spares = Array.from({ length: plan.spareCount }, (_, at) => nodeId(`s${at + 1}`));
-    this.nodes = [
-      ...ids.map((id) => this.#createNode(id, firstBoot(ids))),
-      ...spares.map((id) => this.#createNode(id, NOTHING)),
-    ];
+    this.nodes = ids.map((id) => this.#createNode(id, ids));
   }
 
   node(id: NodeId): SimNode {
@@ -67,16 +60,16 @@ export class Cluster {
     this.#tellGone(node);
   }
 
-  /**
-   * May this node's disk be damaged, with the others as they are? Without a whole quorum no protocol
-   * could tell what was acknowledged.
-   */
-  mayDamage(node: SimNode): boolean {
-    return mayLose(this, [...this.damaged, node]);
+  /** More damaged disks than this, and no protocol could tell what was acknowledged. */
+  get damageMax(): number {
+    return Math.floor((this.nodes.length - 1) / 2);
   }
 
-  get damaged(): readonly SimNode[] {
-    return this.nodes.filter(({ disk }) => disk.isSuspect);
+  /** May this node's disk be damaged, with the others as they are? */
+  mayDamage(node: SimNode): boolean {
+    const others = this.nodes.filter((other) => other !== node);
+    const damaged = others.filter(({ disk }) => disk.isSuspect);
+    return damaged.length < this.damageMax;
   }
 
   /** In good order: nothing that was written is lost. */
@@ -88,17 +81,9 @@ export class Cluster {
     this.#tellGone(node);
   }
 
-  /** Its disks are lost: it is down until it is no member any more, and may come as a new one. */
-  wipe(node: SimNode): void {
-    this.crash(node);
-    this.faults.wipe += 1;
-    node.wipe();
-    this.wiped = node;
-  }
-
   /** A node without space on its disk does not start. */
   boot(node: SimNode): void {
-    if (node.isUp || node.disk.isFull || node === this.wiped) return;
+    if (node.isUp || node.disk.isFull) return;
     node.boot();
     for (const other of this.nodes) {
       if (other !== node && this.plan.hasEvidence) this.#tell(other, 'peer-up', node.id);
@@ -141,13 +126,14 @@ export class Cluster {
     this.clock.setTimer(delay, () => node.feed({ kind, peer }));
   }
 
-  #createNode(id: NodeId, stored: Omit<StoredState, 'applied'>): SimNode {
-    return new SimNode(id, this.plan, stored, {
+  #createNode(id: NodeId, ids: readonly NodeId[]): SimNode {
+    return new SimNode(id, this.plan, firstBoot(ids), {
       clock: this.clock,
       network: this.network,
       rng: this.rng.fork(id),
       faults: this.faults,
       monitor: this.monitor,
+      peers: ids,
       sendSnapshot: (to, delivery) => this.node(to).receiveSnapshot(delivery),
       onDiskFailure: (node) => this.onDiskFailure(node),
       mayDamage: (node) => this.mayDamage(node),
@@ -164,10 +150,3 @@ function firstBoot(voters: readonly NodeId[]): Omit<StoredState, 'applied'> {
     entries: [{ index: 1, term: 1, kind: 'bootstrap', timeMs: 0, data: new Uint8Array(0) }],
   };
 }
-
-/** A node that nobody has heard of. */
-const NOTHING: Omit<StoredState, 'applied'> = {
-  hardState: { term: 0, vote: undefined },
-  snapshot: { index: 0, term: 0, conf: NO_CONF },
-  entries: [],
-};

@@ -187,7 +187,6 @@ export class ClassicWorld {
           state: 'Deployed',
           description: '',
           workers: [],
-          others: [],
           files: [],
         })),
       jobSubmit: async ({ model, batchSize, owner = '', label = '', isPaused, inputs }) => {

@@ -26,7 +26,6 @@ import {
   type Idunno,
   idunnoModule,
   type Seat,
-  type WorkersWanted,
 } from '../../src/idunno/index.js';
 import type { Wire } from '../../src/net/index.js';
 import type { SdfsClient } from '../../src/sdfs/index.js';
@@ -179,13 +178,13 @@ export class World {
     }
   }
 
-  async deploy(name: string, workers: WorkersWanted = null) {
+  async deploy(name: string) {
     const files = [
       { name: 'model.yaml', bytes: Buffer.from(MANIFEST.replace('NAME', name)) },
       { name: 'model.onnx', bytes: Buffer.from('weights') },
       { name: 'labels.txt', bytes: Buffer.from('a\nb\n') },
     ];
-    return this.clock.runUntil(this.client.deploy(files, { workers }));
+    return this.clock.runUntil(this.client.deploy(files));
   }
 
   /** Lets time pass until the condition holds; fails after `limitMs`. */
@@ -313,9 +312,7 @@ export class World {
     putMany: () => notUsed(),
     versions: () => notUsed(),
     list: () => notUsed(),
-    delete: async (name) => {
-      this.files.delete(name);
-    },
+    delete: () => notUsed(),
     storeOf: () => notUsed(),
     report: () => notUsed(),
   };

@@ -4,6 +4,7 @@ import { CLASSIC_COMMAND_SPECS } from './classic.js';
 import { CLUSTER_COMMANDS } from './cluster.js';
 import { FILE_COMMANDS } from './file.js';
 import { JOB_COMMANDS } from './job.js';
+import { CLASSIC_GREP, LOG_COMMANDS } from './logs.js';
 import { MEMBER_COMMANDS } from './member.js';
 import { MODEL_COMMANDS } from './model.js';
 import { RAFT_COMMANDS } from './raft.js';
@@ -14,8 +15,10 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...MODEL_COMMANDS.map(afterElection),
   ...JOB_COMMANDS.map(afterElection),
   ...MEMBER_COMMANDS,
+  ...LOG_COMMANDS,
   ...RAFT_COMMANDS,
   ...CLASSIC_COMMAND_SPECS,
+  CLASSIC_GREP,
 ];
 
 function afterElection(spec: CommandSpec): CommandSpec {
@@ -28,6 +31,7 @@ export const NOUNS: Readonly<Record<string, string>> = {
   model: 'what the cluster can run',
   job: 'batches of queries on a model',
   member: 'who is there, as SWIM sees it',
+  logs: 'what the nodes have written about themselves',
   raft: 'the consensus group',
   settings: 'small replicated values',
   classic: 'the classic course commands, one at a time',

@@ -21,7 +21,8 @@ import type { CommandContext } from '../types.js';
 import { tokenize } from './tokenize.js';
 
 const HISTORY_LINES = 1_000;
-const OWN_WORDS = ['help', 'exit', 'quit'];
+const GREP = 'grep';
+const OWN_WORDS = [GREP, 'help', 'exit', 'quit'];
 
 export async function runShell(context: CommandContext): Promise<void> {
   const state = await classicStateOf(context);
@@ -82,6 +83,11 @@ async function runWord(
 ): Promise<void> {
   const classic = findClassic(word);
   if (classic !== undefined) return runClassic(classic, state, args);
+  // It has options, so it is read as a command line is.
+  if (word === GREP) {
+    await context.runInShell(['classic', GREP, ...args], state.node, state.client);
+    return;
+  }
   if (context.shellNouns.includes(word)) {
     await context.runInShell([word, ...args], state.node, state.client);
     return;
@@ -105,6 +111,8 @@ function showHelp(context: CommandContext): void {
   for (const command of CLASSIC_COMMANDS) {
     context.out.line(`  ${usageOf(command).padEnd(width + 2)}${command.summary}`);
   }
+  const grepUsage = `${GREP} [-i -v -F -E -c -m N] PATTERN`;
+  context.out.line(`  ${grepUsage.padEnd(width + 2)}search the logs of all nodes`);
   context.out.line(`  ${'exit'.padEnd(width + 2)}leave the prompt`);
   const nouns = context.shellNouns.join(', ');
   context.out.line(`and "NOUN VERB" commands, as on the command line: ${nouns}; e.g. file --help`);
