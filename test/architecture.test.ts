@@ -55,12 +55,12 @@ const CORES: readonly string[] = [
 
 /**
  * Time, chance, sockets and files belong behind the Runtime. These may use them directly: the
- * Runtime itself, the SWIM thread, the model host and its watch, the command line and the tools.
+ * Runtime itself, the SWIM thread, the model host with what runs in it, the command line and the tools.
  */
 const MACHINE_ALLOWED: readonly RegExp[] = [
   /^src\/(base|net)\/real-[a-z-]+\.ts$/,
   /^src\/swim\/thread\.ts$/,
-  /^src\/idunno\/model-(host|host-watch|runner)\.ts$/,
+  /^src\/idunno\/model-(code|host|host-watch|runner)\.ts$/,
   /^src\/image\/fonts\.ts$/,
   /^src\/cli\//,
   /^src\/web\//,

@@ -43,6 +43,9 @@ export const ERROR_CODES = {
   HOLDER_DOWN: facts('unchanged', true, 1),
   LEASE_STALE: facts('unchanged', false, 1),
   CONFLICT: facts('unchanged', false, 1),
+  // refusals of a change of the coordinators
+  CHANGE_PENDING: facts('unchanged', true, 1),
+  WOULD_LOSE_QUORUM: facts('unchanged', true, 1),
   // the cluster
   NOT_LEADER: facts('unchanged', true, 4),
   NO_LEADER: facts('unchanged', true, 4),

@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { IdunnoError, isIdunnoError, type LogIndex } from '../base/index.js';
 import type {
   FairnessReport,
+  JobExplanation,
   JobInfo,
   JobSpec,
   JobStats,
@@ -20,6 +21,7 @@ import type {
   ResultLine,
   TaskPage,
   VerifyReport,
+  WorkersWanted,
 } from '../idunno/index.js';
 import type { ClearRow, LogQuery } from '../logs/index.js';
 import type { Wire } from '../net/index.js';
@@ -40,6 +42,7 @@ import {
   evidenceSchema,
   fairnessSchema,
   fileVersionSchema,
+  jobExplanationSchema,
   jobInfoSchema,
   jobStatsSchema,
   listPageSchema,
@@ -385,12 +388,16 @@ export class ApiClient {
   /** Puts a model folder's files and answers when its workers have loaded it. */
   async modelDeploy(
     files: readonly PackedFile[],
-    options: ClientCallOptions & { onProgress?: (text: string) => void } = {},
+    options: ClientCallOptions & {
+      readonly onProgress?: (text: string) => void;
+      /** Where it is loaded at first; left out: as the cluster sees fit. */
+      readonly workers?: WorkersWanted;
+    } = {},
   ): Promise<ModelInfo> {
     const timeoutMs = options.timeoutMs ?? DEPLOY_TIMEOUT_MS;
     const answer = await this.ask({
       method: API.modelDeploy,
-      args: [timeoutMs],
+      args: [timeoutMs, toWire(options.workers)],
       kind: 'once',
       lane: 'bulk',
       body: () => chunksOf(packFiles(files)),
@@ -411,6 +418,16 @@ export class ApiClient {
 
   modelList(options: NodeCallOptions = {}): Promise<readonly ModelInfo[]> {
     return this.read(API.modelList, [], z.array(modelInfoSchema), options);
+  }
+
+  /** No new jobs for it; its files stay. Repeating it is harmless. */
+  async modelUndeploy(name: string, options: ClientCallOptions = {}): Promise<void> {
+    await this.ask({ method: API.modelUndeploy, args: [name], kind: 'repeatable', ...options });
+  }
+
+  /** As undeploy, and it is taken off the list, its files with it. */
+  async modelRemove(name: string, options: ClientCallOptions = {}): Promise<void> {
+    await this.ask({ method: API.modelRemove, args: [name], kind: 'once', ...options });
   }
 
   // jobs
@@ -445,6 +462,10 @@ export class ApiClient {
 
   jobFairness(options: NodeCallOptions = {}): Promise<FairnessReport> {
     return this.read(API.jobFairness, [], fairnessSchema, options);
+  }
+
+  jobExplain(id: number, options: NodeCallOptions = {}): Promise<JobExplanation> {
+    return this.read(API.jobExplain, [id], jobExplanationSchema, options);
   }
 
   jobPause(id: number, options: ClientCallOptions = {}): Promise<JobInfo> {

@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { IdunnoError, type NodeId } from '../base/index.js';
 import type {
   FairnessReport,
+  JobExplanation,
   JobInfo,
   JobSpec,
   JobStats,
@@ -19,6 +20,7 @@ import type {
   ResultLine,
   TaskPage,
   VerifyReport,
+  WorkersWanted,
 } from '../idunno/index.js';
 import type { Wire } from '../net/index.js';
 import type { FileVersion, ListPage, PutResult, SdfsClient } from '../sdfs/index.js';
@@ -68,10 +70,13 @@ export const API = {
   fileStore: 'api.file.store',
   /** [] → StorageReport. */
   fileReport: 'api.file.report',
-  /** [timeoutMs] + packed body → null + body of JSON lines (DeployLine). */
+  /** [timeoutMs, workers] + packed body → null + body of JSON lines (DeployLine). */
   modelDeploy: 'api.model.deploy',
   /** [] → ModelInfo[]. */
   modelList: 'api.model.list',
+  /** [name] → null. */
+  modelUndeploy: 'api.model.undeploy',
+  modelRemove: 'api.model.remove',
   /** [spec, session, seq] → JobInfo. */
   jobSubmit: 'api.job.submit',
   /** [owner or null for all] → JobInfo[]. */
@@ -82,6 +87,8 @@ export const API = {
   jobStats: 'api.job.stats',
   /** [] → FairnessReport. */
   jobFairness: 'api.job.fairness',
+  /** [id] → JobExplanation. */
+  jobExplain: 'api.job.explain',
   /** [id] → JobInfo. */
   jobPause: 'api.job.pause',
   jobResume: 'api.job.resume',
@@ -156,8 +163,17 @@ export const modelInfoSchema: z.ZodType<ModelInfo> = z.object({
       error: z.string().exactOptional(),
     }),
   ),
+  others: z.array(z.object({ node, state: z.enum(['prefetched', 'absent']) })),
   files: z.array(z.object({ name: z.string(), version: count, bytes: count })),
 });
+
+/** Where a model is loaded at first: see WorkersWanted. */
+export const workersWantedSchema: z.ZodType<WorkersWanted> = z.union([
+  z.null(),
+  z.literal('all'),
+  z.number().int().min(1).max(256),
+  z.array(z.string().min(1).max(64)).min(1).max(256),
+]);
 
 /** One line of the answer to a deployment: progress, then how it ended. */
 export const deployLineSchema = z.union([
@@ -216,6 +232,41 @@ export const jobStatsSchema: z.ZodType<JobStats> = z.object({
   p99Seconds: z.number(),
   assignedNodes: z.array(node),
   warmNodes: z.array(node),
+});
+
+export const jobExplanationSchema: z.ZodType<JobExplanation> = z.object({
+  id: count,
+  model: z.string(),
+  revision: count,
+  state: jobState,
+  why: z.array(z.string()),
+  warm: z.array(node),
+  loading: z.array(node),
+  failed: z.array(z.object({ node, error: z.string() })),
+  prefetched: z.array(node),
+  absent: z.array(node),
+  rates: z.array(
+    z.object({
+      model: z.string(),
+      revision: count,
+      jobs: z.array(count),
+      itemsPerSecond: z.number(),
+      warm: count,
+    }),
+  ),
+  windowMs: z.number(),
+  gap: maybeNumber,
+  threshold: maybeNumber,
+  decisions: z.array(
+    z.object({
+      atMs: z.number(),
+      model: z.string(),
+      revision: count,
+      added: z.array(node),
+      removed: z.array(node),
+      reason: z.string(),
+    }),
+  ),
 });
 
 export const fairnessSchema: z.ZodType<FairnessReport> = z.object({

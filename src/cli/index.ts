@@ -15,4 +15,5 @@ export { writeJsonLines } from './json-lines.js';
 export { collectSources, type LocalFile, localSource, readModelFolder } from './local-files.js';
 export { type PackedFile, type PackLimits, packFiles, unpackFiles } from './pack.js';
 export { packageRoot, packageVersion, shippedModelsFolder } from './package-root.js';
+export { SHIPPED_MODELS, type TrainOptions, trainShippedModels } from './train.js';
 export { PACK_LIMITS, type UploadFile } from './upload.js';

@@ -17,9 +17,14 @@ import {
   NODES_INDEX,
   READY_INDEX,
 } from './indexes.js';
+import { DECISIONS_KEPT_MAX } from './limits.js';
 import {
   type AssignmentRow,
   assignments,
+  type CopyRow,
+  copies,
+  type DecisionRow,
+  decisions,
   type JobRow,
   jobs,
   type LeaseRow,
@@ -103,6 +108,20 @@ export class Book {
   setAssignment(row: AssignmentRow): void {
     this.assignmentsOf(row.name, row.revision).set(row.node, row);
     this.tx.put(assignments, [row.name, row.revision, row.node], row);
+  }
+
+  /** This process of the worker has the files. */
+  setCopy(row: CopyRow): void {
+    const key = [row.name, row.revision, row.node];
+    if (this.tx.get(copies, key)?.epoch !== row.epoch) this.tx.put(copies, key, row);
+  }
+
+  /** Records why models were given or taken; the oldest makes room. */
+  addDecision(decision: Omit<DecisionRow, 'number' | 'atMs'>): void {
+    const number = this.totals.decisions;
+    const row = { number, atMs: this.context.nowMs, ...decision };
+    this.tx.put(decisions, [number % DECISIONS_KEPT_MAX], row);
+    this.setTotals({ decisions: number + 1 });
   }
 
   deleteAssignment(row: AssignmentRow): void {

@@ -23,17 +23,24 @@ export function catalogOf(view: Pick<ReadView, 'index'>, node: string, epoch: nu
     if (row === undefined) continue;
     const { name, revision } = model;
     // An assignment to an earlier process is renewed by the leader before this one follows it.
-    const isAssigned = mine?.get(key)?.epoch === epoch;
-    entries.push({ name, revision, isAssigned, files: row.files });
+    const given = mine?.get(key);
+    const isAssigned = given?.epoch === epoch;
+    entries.push({
+      name,
+      revision,
+      isAssigned,
+      given: isAssigned ? given.given : 0,
+      files: row.files,
+    });
   }
   return { mark: markOf(entries), entries };
 }
 
-/** FNV-1a over names, revisions and assignment: short, and good enough to notice a change. */
+/** FNV-1a over names, revisions and when each was given: short, and good enough to notice a change. */
 function markOf(entries: readonly CatalogEntry[]): string {
   let hash = 0x811c9dc5;
-  for (const { name, revision, isAssigned } of entries) {
-    for (const char of `${modelKey(name, revision)}${isAssigned ? '+' : '-'}`) {
+  for (const { name, revision, given } of entries) {
+    for (const char of `${modelKey(name, revision)}+${given}`) {
       hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
     }
   }

@@ -8,17 +8,20 @@
  */
 import type { Wire } from '../net/index.js';
 import type { NodeRow, ReadView } from '../store/index.js';
-import { assignModels, wantedModels } from './assignment.js';
+import { assignModels, floorOf, type WantedModel, wantedModels } from './assignment.js';
 import {
   ASSIGNMENTS_INDEX,
+  COPIES_INDEX,
   JOBS_INDEX,
   LEASES_INDEX,
   MODELS_INDEX,
   modelKey,
   NODES_INDEX,
 } from './indexes.js';
-import { ASSIGN_ROWS_MAX } from './limits.js';
+import { ASSIGN_ROWS_MAX, DECISIONS_MAX } from './limits.js';
+import { readScaling } from './scaling-settings.js';
 import { isFinal, isRunnable } from './tables.js';
+import type { WorkersWanted } from './types.js';
 
 export interface Chore {
   readonly command: string;
@@ -26,7 +29,7 @@ export interface Chore {
 }
 
 /** Everything to be done now, most urgent first. */
-export function findChores(view: Pick<ReadView, 'index'>): Chore[] {
+export function findChores(view: Pick<ReadView, 'index' | 'get'>): Chore[] {
   return [...lostNodes(view), ...sweeps(view), ...assignmentChanges(view)];
 }
 
@@ -63,42 +66,90 @@ function sweeps(view: Pick<ReadView, 'index'>): Chore[] {
   return chores;
 }
 
-function assignmentChanges(view: Pick<ReadView, 'index'>): Chore[] {
+function assignmentChanges(view: Pick<ReadView, 'index' | 'get'>): Chore[] {
   const { models, revisions } = view.index(MODELS_INDEX);
   const { byModel } = view.index(ASSIGNMENTS_INDEX);
+  const copies = view.index(COPIES_INDEX);
   const nodes = view.index(NODES_INDEX);
   const wanted = wantedModels(models.values(), view.index(JOBS_INDEX).values());
-  const up = [...nodes.values()].filter((row) => row.status === 'up');
-  const has = (key: string, node: string) => byModel.get(key)?.has(node) === true;
-  const given = assignModels(wanted, up.map((row) => row.name).sort(), (model, node) =>
-    has(modelKey(model.name, model.revision), node),
-  );
-  const add: Wire[] = [];
+  const workers = [...nodes.values()]
+    .filter((row) => row.status === 'up')
+    .map((row) => row.name)
+    .sort();
+  const wish = ({ name, revision }: WantedModel) =>
+    revisions.get(modelKey(name, revision))?.workers ?? null;
+  const given = assignModels({
+    wanted,
+    workers,
+    has: (model, node) => byModel.get(modelKey(model.name, model.revision))?.has(node) === true,
+    hasFiles: (model, node) =>
+      copies.get(modelKey(model.name, model.revision))?.get(node)?.epoch === nodes.get(node)?.epoch,
+    wish,
+    roomMax: readScaling(view).modelsPerWorker,
+  });
+  const add: (readonly [WantedModel, string, number])[] = [];
   for (const model of wanted) {
     const key = modelKey(model.name, model.revision);
     for (const node of given.get(key) ?? []) {
       const epoch = nodes.get(node)?.epoch ?? 0;
       const row = byModel.get(key)?.get(node);
-      if (row === undefined || row.epoch < epoch)
-        add.push([model.name, model.revision, node, epoch]);
+      if (row === undefined || row.epoch < epoch) add.push([model, node, epoch]);
     }
   }
+  const remove = unwantedRows(view, given);
+  if (add.length === 0 && remove.length === 0) return [];
+  const added = add.slice(0, ASSIGN_ROWS_MAX);
+  const count = new Set(wanted.map(({ name }) => name)).size;
+  const reasons = wanted.flatMap((model): Wire[] => {
+    const to = added.filter(([each]) => each === model).map(([, node]) => node);
+    if (to.length === 0) return [];
+    const why = describeFloor(wish(model), workers.length, count);
+    return [[model.name, model.revision, to, [], why]];
+  });
+  const rows = added.map(
+    ([{ name, revision }, node, epoch]): Wire => [name, revision, node, epoch],
+  );
+  const args = [rows, remove.slice(0, ASSIGN_ROWS_MAX), reasons.slice(0, DECISIONS_MAX)];
+  return [{ command: 'idunno.model.assign', args }];
+}
+
+function describeFloor(wish: WorkersWanted, workers: number, models: number): string {
+  const count = floorOf(wish, workers, models);
+  if (wish === null)
+    return `deployed: ${count} of ${workers} workers, as there are ${models} models`;
+  if (wish === 'all') return 'deployed on all workers';
+  if (typeof wish === 'number') return `deployed on ${count} of ${workers} workers, as asked`;
+  return `deployed on ${wish.join(', ')}, as asked`;
+}
+
+/** Assignments, and files of revisions that nobody wants any more. */
+function unwantedRows(
+  view: Pick<ReadView, 'index'>,
+  given: ReadonlyMap<string, ReadonlySet<string>>,
+): Wire[] {
+  const { models, revisions } = view.index(MODELS_INDEX);
+  const nodes = view.index(NODES_INDEX);
   const remove: Wire[] = [];
-  for (const [key, rows] of byModel) {
-    // The errors of a revision that failed stay readable until the next one is deployed.
+  // The errors of a revision that failed stay readable until the next one is deployed.
+  const isLastWord = (key: string): boolean => {
     const revision = revisions.get(key);
-    const isLastWord =
-      revision?.state === 'Failed' && models.get(revision.name)?.newest === revision.revision;
-    if (isLastWord) continue;
+    const model = revision === undefined ? undefined : models.get(revision.name);
+    const isNewest = model?.newest === revision?.revision && model?.isRemoved === false;
+    return revision?.state === 'Failed' && isNewest;
+  };
+  for (const [key, rows] of view.index(ASSIGNMENTS_INDEX).byModel) {
+    if (isLastWord(key)) continue;
     for (const row of rows.values()) {
       if (!isWantedOn(given.get(key), nodes.get(row.node))) {
         remove.push([row.name, row.revision, row.node]);
       }
     }
   }
-  if (add.length === 0 && remove.length === 0) return [];
-  const args = [add.slice(0, ASSIGN_ROWS_MAX), remove.slice(0, ASSIGN_ROWS_MAX)];
-  return [{ command: 'idunno.model.assign', args }];
+  for (const [key, rows] of view.index(COPIES_INDEX)) {
+    if (given.has(key) || isLastWord(key)) continue;
+    for (const row of rows.values()) remove.push([row.name, row.revision, row.node]);
+  }
+  return remove;
 }
 
 /** A draining node keeps what it has until it leaves; one that is down is a chore of its own. */

@@ -18,6 +18,7 @@ import type {
   FailureInfo,
   FairnessReport,
   IdunnoClient,
+  JobExplanation,
   JobInfo,
   JobSpec,
   JobStats,
@@ -33,7 +34,7 @@ import type {
 export interface IdunnoClientDeps {
   readonly clock: Clock;
   readonly store: Pick<StoreClient, 'submit' | 'query'>;
-  readonly sdfs: Pick<SdfsClient, 'get' | 'put' | 'resolve' | 'stat'>;
+  readonly sdfs: Pick<SdfsClient, 'get' | 'put' | 'resolve' | 'stat' | 'delete'>;
 }
 
 type DeployOptions = NonNullable<Parameters<IdunnoClient['deploy']>[1]>;
@@ -78,7 +79,13 @@ export class IdunnoNodeClient implements IdunnoClient {
       options.onProgress?.(`stored ${file.name}: ${file.bytes.length} bytes, ${copies} copies`);
       stored.push([`models/${name}/${file.name}`, version, file.bytes.length]);
     }
-    const args = [name, description, stored];
+    const workers = options.workers ?? null;
+    const args = [
+      name,
+      description,
+      stored,
+      Array.isArray(workers) ? [...workers] : workers,
+    ] as Wire[];
     const revision = Number(await this.#deps.store.submit('idunno.model.deploy', args));
     return this.#untilDeployed(name, revision, options);
   }
@@ -107,6 +114,16 @@ export class IdunnoNodeClient implements IdunnoClient {
 
   async undeploy(name: string): Promise<void> {
     await this.#deps.store.submit('idunno.model.undeploy', [name]);
+  }
+
+  async remove(name: string): Promise<void> {
+    const { files } = await this.#modelStatus(name);
+    await this.#deps.store.submit('idunno.model.remove', [name]);
+    for (const file of files) {
+      await this.#deps.sdfs.delete(file.name).catch((error: unknown) => {
+        if (!isIdunnoError(error, 'FILE_NOT_FOUND')) throw error;
+      });
+    }
   }
 
   async #modelStatus(name: string): Promise<ModelStatus> {
@@ -232,6 +249,12 @@ export class IdunnoNodeClient implements IdunnoClient {
     const wire = await this.#deps.store.query('idunno.job.tasklist', args);
     const page = parseObject(wire, 'a page of tasks') as unknown as TaskPage;
     return { tasks: page.tasks, next: page.next };
+  }
+
+  async explain(id: number): Promise<JobExplanation> {
+    const wire = await this.#deps.store.query('idunno.job.explain', [id, this.#nowMs]);
+    const found = parseObject(wire, 'an explanation') as unknown as JobExplanation;
+    return { ...found, gap: found.gap, threshold: found.threshold };
   }
 
   pause(id: number): Promise<JobInfo> {

@@ -106,7 +106,7 @@ const NEW_JOB = {
 
 function servingRevision(tx: Tx, name: string): number {
   const row = tx.get(models, [name]);
-  if (row === undefined) throw modelNotFound(name);
+  if (row === undefined || row.isRemoved) throw modelNotFound(name);
   if (row.serving > 0) return row.serving;
   throw modelUndeployed(name, row.deploying > 0);
 }

@@ -113,6 +113,10 @@ function lostLeases(book: Book, report: Report): LeaseRow[] {
 
 function applyModelReport(book: Book, report: Report, model: ModelReport): void {
   const { name, revision, state, error } = model;
+  const hasFiles = state === 'fetched' || state === 'loading' || state === 'warm';
+  if (hasFiles && book.revision(name, revision) !== undefined) {
+    book.setCopy({ name, revision, node: report.node, epoch: report.epoch });
+  }
   const row = book.assignmentsOf(name, revision).get(report.node);
   // Not given to it, or given to a later process of that name: old news.
   if (row === undefined || row.epoch > report.epoch) return;

@@ -27,6 +27,7 @@ import { Coordinator } from './coordinator.js';
 import type { Engine } from './engine.js';
 import { ModelHostPool } from './model-host-pool.js';
 import { WORK_METHOD } from './protocol.js';
+import { createScaler } from './scaler.js';
 import type { IdunnoClient } from './types.js';
 import { Worker } from './worker.js';
 
@@ -45,6 +46,7 @@ export { ModelHostPool, type ModelHostPoolOptions } from './model-host-pool.js';
 export { checkFolder, type ModelManifest, parseManifest, validateManifest } from './manifest.js';
 export { idunnoModule } from './module.js';
 export { parseResultName, resultFileName } from './result-names.js';
+export { checkSetting } from './scaling-settings.js';
 export * from './types.js';
 
 export interface IdunnoOptions {
@@ -102,7 +104,11 @@ function createLeaderParts(parts: IdunnoParts): Pick<Idunno, 'duties' | 'leaderM
   if (local === undefined) return { duties: [], leaderMethods: {} };
   const coordinator = new Coordinator({ clock, log, local, rpc, membership });
   return {
-    duties: [coordinator.duty, createCompactor({ clock, log, local, sdfs })],
+    duties: [
+      coordinator.duty,
+      createCompactor({ clock, log, local, sdfs }),
+      createScaler({ clock, log, local }),
+    ],
     leaderMethods: { [WORK_METHOD]: coordinator.work },
   };
 }

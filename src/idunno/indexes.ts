@@ -17,6 +17,8 @@ import {
 import {
   type AssignmentRow,
   assignments,
+  type CopyRow,
+  copies,
   isFinal,
   type JobRow,
   jobs,
@@ -47,6 +49,9 @@ export interface ModelIndex {
   readonly revisions: Map<string, RevisionRow>;
 }
 
+/** Workers with the files of a revision on their disks, by modelKey, then node. */
+export type CopyIndex = Map<string, Map<string, CopyRow>>;
+
 export interface AssignmentIndex {
   /** By modelKey, then node. */
   readonly byModel: Map<string, Map<string, AssignmentRow>>;
@@ -62,6 +67,7 @@ export const JOBS_INDEX: DerivedIndexKey<JobIndex> = { name: 'idunno.jobs' };
 export const LEASES_INDEX: DerivedIndexKey<LeaseIndex> = { name: 'idunno.leases' };
 export const READY_INDEX: DerivedIndexKey<ReadyIndex> = { name: 'idunno.ready' };
 export const MODELS_INDEX: DerivedIndexKey<ModelIndex> = { name: 'idunno.models' };
+export const COPIES_INDEX: DerivedIndexKey<CopyIndex> = { name: 'idunno.copies' };
 export const ASSIGNMENTS_INDEX: DerivedIndexKey<AssignmentIndex> = { name: 'idunno.assignments' };
 
 /** One string for a model at a revision; names cannot hold the `@`. */
@@ -143,6 +149,17 @@ const assignmentIndex: DerivedIndex<AssignmentIndex> = {
   },
 };
 
+const copyIndex: DerivedIndex<CopyIndex> = {
+  key: COPIES_INDEX,
+  tables: [copies],
+  create: () => new Map(),
+  onChange(index, change) {
+    eachRow<CopyRow>(change, (row, isAdded) => {
+      file(index, modelKey(row.name, row.revision), row.node, isAdded ? row : undefined);
+    });
+  },
+};
+
 const nodeIndex: DerivedIndex<NodeIndex> = {
   key: NODES_INDEX,
   tables: [NODES],
@@ -159,6 +176,7 @@ export const ALL_INDEXES: readonly DerivedIndex<unknown>[] = [
   readyIndex,
   modelIndex,
   assignmentIndex,
+  copyIndex,
 ];
 
 /** Over, its results compacted, its leases and ready ranges swept: nobody needs it at hand. */

@@ -55,6 +55,13 @@ export const SWEEP_LEASES_MAX = 32;
 /** Assignments of models to workers that one command adds, and removes. */
 export const ASSIGN_ROWS_MAX = 64;
 
+/** Decisions about where models are loaded that one command records, and that are remembered. */
+export const DECISIONS_MAX = 16;
+export const DECISIONS_KEPT_MAX = 64;
+
+/** Workers that a deployment may name. BAD_ARGUMENT. */
+export const WORKERS_NAMED_MAX = 256;
+
 /** Files and bytes of a model folder. BAD_MODEL. */
 export const MODEL_FILES_MAX = 32;
 export const MODEL_FILE_BYTES_MAX = 2 * 1024 * 1024 * 1024;

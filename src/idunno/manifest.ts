@@ -16,6 +16,9 @@ export const MANIFEST_FILE = 'model.yaml';
 const MANIFEST_BYTES_MAX = 256 * 1024;
 const TOP_K_MAX = 1_000;
 const LABELS_MAX = 100_000;
+/** One call of a model's code, on a machine that may have much else to do. */
+const CODE_TIMEOUT_MS = 5_000;
+const CODE_TIMEOUT_MAX_MS = 10_000;
 
 export interface ModelManifest {
   readonly name: string;
@@ -25,6 +28,10 @@ export interface ModelManifest {
   /** File names inside the folder. */
   readonly weights: string;
   readonly labels: string | undefined;
+  /** An ES module of the folder that exports `preprocess`, `postprocess` or both. */
+  readonly code: string | undefined;
+  /** Of one call of the code. */
+  readonly codeTimeoutMs: number;
   readonly input: InputSpec & { readonly name: string | undefined };
   readonly output: {
     readonly name: string | undefined;
@@ -53,6 +60,8 @@ const schema = z.strictObject({
   description: z.string().max(400).default(''),
   weights: fileName,
   labels: fileName.optional(),
+  code: fileName.regex(/\.m?js$/, 'must be an ES module: a file named .js or .mjs').optional(),
+  codeTimeoutMs: z.number().int().min(10).max(CODE_TIMEOUT_MAX_MS).optional(),
   input: z.strictObject({
     name: z.string().min(1).optional(),
     width: z.number(),
@@ -151,17 +160,23 @@ function deeperProblems(
     const text = 'labels: a classification needs a file with one label per line';
     problems.push({ line: lineOf(['output', 'kind']), text });
   }
+  if (parsed?.codeTimeoutMs !== undefined && parsed.code === undefined) {
+    const text = 'codeTimeoutMs: there is no code whose calls it could bound';
+    problems.push({ line: lineOf(['codeTimeoutMs']), text });
+  }
   return problems;
 }
 
 function complete(parsed: Parsed): ModelManifest {
-  const { name, version, description, weights, labels, input, output } = parsed;
+  const { name, version, description, weights, labels, code, input, output } = parsed;
   return {
     name,
     version,
     description,
     weights,
     labels,
+    code,
+    codeTimeoutMs: parsed.codeTimeoutMs ?? CODE_TIMEOUT_MS,
     input: { ...completeShape(input), name: input.name },
     output: { ...output, name: output.name },
   };
@@ -226,6 +241,7 @@ export function checkFolder(
   for (const [key, name] of [
     ['weights', manifest.weights],
     ['labels', manifest.labels],
+    ['code', manifest.code],
   ] as const) {
     if (name === undefined) continue;
     const named = find(name);

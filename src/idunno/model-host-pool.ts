@@ -6,11 +6,14 @@
  *               │
  *               ▼
  *            failed      the model was refused, or its process died CRASHES_MAX times in a row
+ *                        while it loaded
  *
  * A crash, leak or endless loop of a model costs its process, never the node: what was being
- * computed is answered with MODEL_CRASHED. Hosts run at nice 10 and die with the node
- * (model-host.ts). Bounds: seats per model, requests under way per seat, time of a load and of a
- * request; at the time bounds the process is killed.
+ * computed is answered with MODEL_CRASHED. A process that died over its inputs is always started
+ * again, since the inputs may be to blame: the task machine counts strikes against those, so that
+ * also a job whose every input kills its host comes to an end. Hosts run at nice 10, may do little
+ * (model-host-walls.ts) and die with the node (model-host.ts). Bounds: seats per model, requests
+ * under way per seat, time of a load and of a request; at the time bounds the process is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
@@ -27,6 +30,7 @@ import type {
 } from './engine.js';
 import { encodeFrame, FrameReader, type HostItem, readReply } from './host-frames.js';
 import { modelKey } from './indexes.js';
+import { ENV_COMMAND, hostCommand } from './model-host-walls.js';
 
 export interface ModelHostPoolOptions {
   /** Tasks that the node computes at once: so many processes for each model. */
@@ -35,7 +39,7 @@ export interface ModelHostPoolOptions {
   readonly threads: number;
   /** Default 120 s. */
   readonly loadTimeoutMs?: number;
-  /** For one request, a part of a task. Default 120 s. */
+  /** For one request, a part of a task, at most; small ones get less. Default 120 s. */
   readonly inferTimeoutMs?: number;
 }
 
@@ -48,13 +52,20 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 const CRASHES_MAX = 5;
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 10_000;
+/** After a crash over inputs: others wait for the model, and what is to blame is soon found. */
+const RERUN_MAX_MS = 1_000;
+/** A request's time grows with its inputs: a single one that hangs is not waited for as for 64. */
+const INFER_BASE_MS = 20_000;
+const INFER_ITEM_MS = 5_000;
 const TAIL_CHARS = 600;
 const HOST_FILE = fileURLToPath(new URL('./model-host.js', import.meta.url));
 
 interface Loaded {
   readonly model: EngineModel;
   readonly hosts: (Host | undefined)[];
+  /** In a row: of any kind, and while loading. */
   crashes: number;
+  loadCrashes: number;
   state: EngineState;
   restart: Timer | undefined;
 }
@@ -86,6 +97,7 @@ export class ModelHostPool implements Engine {
       model,
       hosts: new Array<Host | undefined>(this.#options.slots).fill(undefined),
       crashes: 0,
+      loadCrashes: 0,
       state: 'loading',
       restart: undefined,
     };
@@ -141,6 +153,7 @@ export class ModelHostPool implements Engine {
   #startHost(loaded: Loaded, at: number): void {
     const host = new Host(this.#options, this.#deps, loaded.model, {
       loaded: () => {
+        loaded.loadCrashes = 0;
         if (loaded.hosts.every((each) => each?.isLoaded === true)) {
           this.#become(loaded, 'warm', undefined);
         }
@@ -148,26 +161,47 @@ export class ModelHostPool implements Engine {
       refused: (reason) => this.#giveUp(loaded, reason),
       exited: (reason) => {
         this.#living.delete(host);
-        this.#onExit(loaded, at, host, reason);
+        if (host.isLoaded) this.#onCrash(loaded, at, host, reason);
+        else this.#onLoadCrash(loaded, at, host, reason);
       },
     });
     loaded.hosts[at] = host;
     this.#living.add(host);
   }
 
-  #onExit(loaded: Loaded, at: number, host: Host, reason: string): void {
-    const key = modelKey(loaded.model.name, loaded.model.revision);
-    if (this.#models.get(key) !== loaded || loaded.hosts[at] !== host) return;
-    loaded.hosts[at] = undefined;
-    if (loaded.state === 'failed') return;
-    loaded.crashes += 1;
-    this.#deps.log.warn('model-host.crashed', { model: key, reason, crashes: loaded.crashes });
-    if (loaded.crashes >= CRASHES_MAX) {
-      this.#giveUp(loaded, `its process died ${loaded.crashes} times in a row: ${reason}`);
+  /** It died over its inputs, or by nobody's doing. */
+  #onCrash(loaded: Loaded, at: number, host: Host, reason: string): void {
+    if (!this.#takeOut(loaded, at, host, reason)) return;
+    this.#restart(loaded, reason, RERUN_MAX_MS);
+  }
+
+  #onLoadCrash(loaded: Loaded, at: number, host: Host, reason: string): void {
+    if (!this.#takeOut(loaded, at, host, reason)) return;
+    loaded.loadCrashes += 1;
+    if (loaded.loadCrashes >= CRASHES_MAX) {
+      this.#giveUp(
+        loaded,
+        `its process died ${CRASHES_MAX} times in a row while it loaded: ${reason}`,
+      );
       return;
     }
+    this.#restart(loaded, reason, RESTART_MAX_MS);
+  }
+
+  /** False when nobody waits for this host any more. */
+  #takeOut(loaded: Loaded, at: number, host: Host, reason: string): boolean {
+    const key = modelKey(loaded.model.name, loaded.model.revision);
+    if (this.#models.get(key) !== loaded || loaded.hosts[at] !== host) return false;
+    loaded.hosts[at] = undefined;
+    if (loaded.state === 'failed') return false;
+    loaded.crashes += 1;
+    this.#deps.log.warn('model-host.crashed', { model: key, reason, crashes: loaded.crashes });
+    return true;
+  }
+
+  #restart(loaded: Loaded, reason: string, pauseMaxMs: number): void {
     this.#become(loaded, 'loading', reason);
-    const pause = Math.min(RESTART_MAX_MS, RESTART_MIN_MS * 2 ** (loaded.crashes - 1));
+    const pause = Math.min(pauseMaxMs, RESTART_MIN_MS * 2 ** (loaded.crashes - 1));
     loaded.restart?.cancel();
     loaded.restart = this.#deps.clock.setTimer(pause, () => this.#startMissing(loaded));
   }
@@ -224,7 +258,7 @@ class Host {
     this.#clock = deps.clock;
     this.#model = model;
     this.#events = events;
-    this.#child = spawn(process.execPath, [HOST_FILE], {
+    this.#child = spawn(ENV_COMMAND, hostCommand(HOST_FILE, model.dir), {
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
       env: hostEnvironment(),
     });
@@ -251,7 +285,10 @@ class Host {
   infer(items: readonly EngineItem[]): Promise<ChunkResult> {
     const id = this.#nextId;
     this.#nextId += 1;
-    const { inferTimeoutMs } = this.#options;
+    const inferTimeoutMs = Math.min(
+      this.#options.inferTimeoutMs,
+      INFER_BASE_MS + INFER_ITEM_MS * items.length,
+    );
     return new Promise((resolve, reject) => {
       if (this.#endReason !== undefined || this.#child.exitCode !== null) {
         reject(this.#crashed(this.#endReason ?? 'it has just ended'));

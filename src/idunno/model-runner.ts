@@ -1,6 +1,9 @@
 /**
  * One model in one process: loads a folder, then turns input bytes into result lines.
  *
+ * What happens to an input, in order: decode, `preprocess` of the model's code or the steps of
+ * model.yaml, the weights, `postprocess` of the code or top-k.
+ *
  * An input that is not an image, or that the model cannot take, fails alone: its line carries the
  * reason, the others of its chunk go on. Images are run in small batches where the model allows;
  * when a batch fails as a whole, its images are run one by one, so that the guilty one is known.
@@ -9,6 +12,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IdunnoError } from '../base/index.js';
 import {
+  type Bitmap,
   createTensor,
   decodeImage,
   tensorLength,
@@ -16,6 +20,7 @@ import {
   writeTensor,
 } from '../image/index.js';
 import type { ChunkResult, EngineItem } from './engine.js';
+import { ModelCode } from './model-code.js';
 import { NAMED_FAILURES_MAX, REASON_CHARS_MAX } from './limits.js';
 import { MANIFEST_FILE, type ModelManifest, parseLabels, parseManifest } from './manifest.js';
 import { loadSession, type OnnxOutput, type OnnxSession } from './onnx.js';
@@ -29,25 +34,32 @@ const BATCH_BYTES_MAX = 16 * 1024 * 1024;
 interface Prepared {
   readonly item: EngineItem;
   readonly at: number;
+  readonly width: number;
+  readonly height: number;
   readonly values: Float32Array | Uint8Array;
 }
+
+type Fail = (at: number, item: EngineItem, reason: string) => void;
 
 export class ModelRunner {
   readonly #manifest: ModelManifest;
   readonly #labels: readonly string[] | undefined;
   readonly #session: OnnxSession;
   readonly #plan: SessionPlan;
+  readonly #code: ModelCode | undefined;
 
   private constructor(
     manifest: ModelManifest,
     labels: readonly string[] | undefined,
     session: OnnxSession,
     plan: SessionPlan,
+    code: ModelCode | undefined,
   ) {
     this.#manifest = manifest;
     this.#labels = labels;
     this.#session = session;
     this.#plan = plan;
+    this.#code = code;
   }
 
   /** Loads, checks and warms up. Throws BAD_MODEL or MODEL_LOAD_FAILED, saying what to change. */
@@ -57,9 +69,12 @@ export class ModelRunner {
     const labels =
       file === undefined ? undefined : parseLabels(await readFile(join(dir, file), 'utf8'), file);
     const session = await openWeights(join(dir, manifest.weights), manifest, threads);
-    const plan = planSession(manifest, session.inputs, session.outputs, labels?.length);
+    const code = await openCode(dir, manifest, labels);
+    // What the code makes of the output need not be one score for each label.
+    const classes = code?.hasPostprocess === true ? undefined : labels?.length;
+    const plan = planSession(manifest, session.inputs, session.outputs, classes);
     if (plan.problems.length > 0) throw loadFailed(manifest, plan.problems);
-    const runner = new ModelRunner(manifest, labels, session, plan);
+    const runner = new ModelRunner(manifest, labels, session, plan, code);
     await runner.#warmUp();
     return runner;
   }
@@ -69,7 +84,7 @@ export class ModelRunner {
     const lines = new Array<string>(items.length).fill('');
     const named: [number, string][] = [];
     let failed = 0;
-    const fail = (at: number, item: EngineItem, reason: string) => {
+    const fail: Fail = (at, item, reason) => {
       const text = reason.slice(0, REASON_CHARS_MAX);
       lines[at] = lineOf(item, { error: text });
       if (named.length < NAMED_FAILURES_MAX) named.push([item.query, text]);
@@ -82,8 +97,8 @@ export class ModelRunner {
       await this.#runBatch(ready, lines, fail);
     };
     for (const [at, item] of items.entries()) {
-      const values = await this.#prepare(item, (reason) => fail(at, item, reason));
-      if (values !== undefined) batch.push({ item, at, values });
+      const prepared = await this.#prepare(item, at, fail);
+      if (prepared !== undefined) batch.push(prepared);
       if (batch.length >= this.#batchSize) await flush();
     }
     await flush();
@@ -97,36 +112,38 @@ export class ModelRunner {
     return Math.max(1, Math.min(BATCH_MAX, Math.floor(BATCH_BYTES_MAX / bytes)));
   }
 
-  async #prepare(
-    item: EngineItem,
-    fail: (reason: string) => void,
-  ): Promise<Float32Array | Uint8Array | undefined> {
+  async #prepare(item: EngineItem, at: number, fail: Fail): Promise<Prepared | undefined> {
     if (item.bytes === undefined) {
-      fail(item.error ?? 'its bytes could not be read');
+      fail(at, item, item.error ?? 'its bytes could not be read');
       return undefined;
     }
     try {
       const bitmap = await decodeImage(item.bytes);
-      const values = createTensor(this.#manifest.input, 1);
-      writeTensor(bitmap, this.#manifest.input, values, 0);
-      return values;
+      const { width, height } = bitmap;
+      return { item, at, width, height, values: this.#toTensor(bitmap, item) };
     } catch (error) {
-      fail(messageOf(error));
+      fail(at, item, messageOf(error));
       return undefined;
     }
   }
 
-  async #runBatch(
-    batch: readonly Prepared[],
-    lines: string[],
-    fail: (at: number, item: EngineItem, reason: string) => void,
-  ): Promise<void> {
+  #toTensor(bitmap: Bitmap, item: EngineItem): Float32Array | Uint8Array {
+    const { input } = this.#manifest;
+    if (this.#code?.hasPreprocess === true) {
+      const { width, height, channels, layout, dtype = 'float32' } = input;
+      const facts = { input: item.input, width, height, channels, layout };
+      return this.#code.preprocess(bitmap, dtype, facts, tensorLength(input));
+    }
+    const values = createTensor(input, 1);
+    writeTensor(bitmap, input, values, 0);
+    return values;
+  }
+
+  async #runBatch(batch: readonly Prepared[], lines: string[], fail: Fail): Promise<void> {
     if (batch.length === 0) return;
+    let output: OnnxOutput;
     try {
-      const output = await this.#run(batch.map((each) => each.values));
-      for (const [row, { item, at }] of batch.entries()) {
-        lines[at] = lineOf(item, this.#resultOf(output, row));
-      }
+      output = await this.#run(batch.map((each) => each.values));
     } catch (error) {
       const [only] = batch;
       if (batch.length === 1 && only !== undefined) {
@@ -134,6 +151,14 @@ export class ModelRunner {
         return;
       }
       for (const each of batch) await this.#runBatch([each], lines, fail);
+      return;
+    }
+    for (const [row, each] of batch.entries()) {
+      try {
+        lines[each.at] = lineOf(each.item, this.#resultOf(output, row, each));
+      } catch (error) {
+        fail(each.at, each.item, messageOf(error));
+      }
     }
   }
 
@@ -148,12 +173,16 @@ export class ModelRunner {
     return this.#session.run(this.#plan.input, tensor, this.#plan.output);
   }
 
-  #resultOf(output: OnnxOutput, row: number): object {
+  #resultOf(output: OnnxOutput, row: number, { item, width, height }: Prepared): object {
     const count = output.dims[0] ?? 1;
     const length = output.data.length / count;
     const values: number[] = [];
     for (let at = row * length; at < (row + 1) * length; at += 1) {
       values.push(Number(output.data[at]));
+    }
+    if (this.#code?.hasPostprocess === true) {
+      const facts = { input: item.input, width, height };
+      return this.#code.postprocess(output.dims.slice(1), values, facts);
     }
     if (this.#labels === undefined || this.#manifest.output.kind === 'raw') {
       return { output: { shape: output.dims.slice(1), data: values.map(shorten) } };
@@ -171,7 +200,7 @@ export class ModelRunner {
     } catch (error) {
       throw loadFailed(this.#manifest, [`a run on zeros failed: ${messageOf(error)}`]);
     }
-    if (this.#labels === undefined) return;
+    if (this.#labels === undefined || this.#code?.hasPostprocess === true) return;
     const classes = output.data.length / Math.max(1, output.dims[0] ?? 1);
     const name = this.#plan.output;
     const problems = checkClasses(this.#manifest, name, classes, this.#labels.length);
@@ -194,7 +223,24 @@ async function openWeights(
   }
 }
 
-function loadFailed(manifest: ModelManifest, problems: readonly string[]): IdunnoError {
+/** The model's own code, if it brings any. */
+async function openCode(
+  dir: string,
+  { code: file, codeTimeoutMs: timeoutMs, ...manifest }: ModelManifest,
+  labels: readonly string[] | undefined,
+): Promise<ModelCode | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await ModelCode.load({ dir, file, timeoutMs, labels });
+  } catch (error) {
+    throw loadFailed(manifest, [`code: ${messageOf(error)}`]);
+  }
+}
+
+function loadFailed(
+  manifest: Pick<ModelManifest, 'name'>,
+  problems: readonly string[],
+): IdunnoError {
   return new IdunnoError(
     'MODEL_LOAD_FAILED',
     `model ${manifest.name} cannot be used:\n  ${problems.join('\n  ')}\n` +

@@ -16,6 +16,7 @@ import {
   deployModel,
   loseNode,
   releaseLeases,
+  removeModel,
   undeployModel,
 } from './command-models.js';
 import { work } from './command-work.js';
@@ -29,6 +30,7 @@ export const idunnoModule: StoreModule = {
   commands: {
     'idunno.model.deploy': deployModel,
     'idunno.model.undeploy': undeployModel,
+    'idunno.model.remove': removeModel,
     'idunno.model.assign': assignModels,
     'idunno.node.lost': loseNode,
     'idunno.lease.release': releaseLeases,

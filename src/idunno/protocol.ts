@@ -134,6 +134,8 @@ export interface CatalogEntry {
   readonly name: string;
   readonly revision: number;
   readonly isAssigned: boolean;
+  /** When: see AssignmentRow.given; 0 where it is not assigned. */
+  readonly given: number;
   readonly files: readonly ModelFile[];
 }
 
@@ -343,7 +345,7 @@ function readGrant(wire: Wire | undefined): Grant {
 
 function writeEntry(entry: CatalogEntry): Wire {
   const files = entry.files.map(({ name, version, bytes }) => [name, version, bytes]);
-  return [entry.name, entry.revision, entry.isAssigned, files];
+  return [entry.name, entry.revision, entry.isAssigned, files, entry.given];
 }
 
 function readCatalog(wire: Wire): { mark: string; entries: CatalogEntry[] } {
@@ -351,11 +353,12 @@ function readCatalog(wire: Wire): { mark: string; entries: CatalogEntry[] } {
   return {
     mark: readReason(mark, 'the mark of a catalogue', 64),
     entries: readList(entries, 'a catalogue', 1000, (each) => {
-      const [name, revision, isAssigned, files] = readTuple(each, 'a model', 4);
+      const [name, revision, isAssigned, files, given] = readTuple(each, 'a model', 5);
       return {
         name: readModelName(name),
         revision: parseCount(revision, 'the revision of a model'),
         isAssigned: isAssigned === true,
+        given: parseCount(given, 'when a model was given'),
         files: readList(files, 'files of a model', 64, readModelFile),
       };
     }),

@@ -10,7 +10,16 @@ import type { Ms, NodeId } from '../base/index.js';
 import type { Wire } from '../net/index.js';
 import { parseCount, type Query, type ReadView } from '../store/index.js';
 import { modelNotFound } from './command-models.js';
-import { ASSIGNMENTS_INDEX, JOBS_INDEX, LEASES_INDEX, MODELS_INDEX, modelKey } from './indexes.js';
+import { explainJob } from './explain.js';
+import {
+  ASSIGNMENTS_INDEX,
+  COPIES_INDEX,
+  JOBS_INDEX,
+  LEASES_INDEX,
+  MODELS_INDEX,
+  modelKey,
+  NODES_INDEX,
+} from './indexes.js';
 import { findJob, toWire } from './query-parts.js';
 import { edgeAfter, gapOf, rateSince, windowStart } from './rates.js';
 import { EMPTY_STATS, summarize } from './stats.js';
@@ -151,19 +160,29 @@ export function modelInfo(view: ReadView, model: ModelRow): ModelInfo {
   const { revisions } = view.index(MODELS_INDEX);
   const key = modelKey(model.name, model.newest);
   const row = revisions.get(key);
-  const given = view.index(ASSIGNMENTS_INDEX).byModel.get(key)?.values() ?? [];
+  const given = view.index(ASSIGNMENTS_INDEX).byModel.get(key);
+  const copies = view.index(COPIES_INDEX).get(key);
+  const others = [...view.index(NODES_INDEX).values()].filter(
+    (node) => node.status === 'up' && given?.has(node.name) !== true,
+  );
   return {
     name: model.name,
     revision: model.newest,
     state: row?.state ?? 'Undeployed',
     description: row?.description ?? '',
-    workers: [...given]
+    workers: [...(given?.values() ?? [])]
       .sort((a, b) => (a.node < b.node ? -1 : 1))
       .map(({ node, state, error }) => ({
         node: node as NodeId,
         state,
         ...(error === null ? {} : { error }),
       })),
+    others: others
+      .map(({ name, epoch }) => ({
+        node: name as NodeId,
+        state: copies?.get(name)?.epoch === epoch ? ('prefetched' as const) : ('absent' as const),
+      }))
+      .sort((a, b) => (a.node < b.node ? -1 : 1)),
     files: row?.files ?? [],
   };
 }
@@ -254,14 +273,15 @@ const jobFailures: Query = async (view, args) => {
 
 const modelList: Query = (view) => {
   const { models } = view.index(MODELS_INDEX);
-  const rows = [...models.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const listed = [...models.values()].filter((model) => !model.isRemoved);
+  const rows = listed.sort((a, b) => (a.name < b.name ? -1 : 1));
   return toWire(rows.map((row) => modelInfo(view, row)));
 };
 
 const modelOne: Query = (view, args) => {
   const name = readModelName(args[0]);
   const row = view.index(MODELS_INDEX).models.get(name);
-  if (row === undefined) throw modelNotFound(name);
+  if (row === undefined || row.isRemoved) throw modelNotFound(name);
   return toWire({ ...modelInfo(view, row), serving: row.serving, error: errorOf(view, row) });
 };
 
@@ -288,6 +308,9 @@ export const queries: Readonly<Record<string, Query>> = {
   'idunno.stats': statsList,
   /** [nowMs] → FairnessReport. */
   'idunno.fairness': (view, args) => toWire(fairness(view, parseCount(args[0], 'the time now'))),
+  /** [id, nowMs] → JobExplanation. */
+  'idunno.job.explain': (view, args) =>
+    toWire(explainJob(view, findJob(view, args), parseCount(args[1], 'the time now'))),
   'idunno.job.source': jobSource,
   'idunno.job.tasks': jobTasks,
   'idunno.job.task': jobTask,

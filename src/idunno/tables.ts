@@ -13,7 +13,7 @@
  *   another range can be told from one for this range.
  */
 import { defineTable } from '../store/index.js';
-import type { JobState, ModelState, TaskState } from './types.js';
+import type { JobState, ModelState, TaskState, WorkersWanted } from './types.js';
 
 export type WorkerState = 'assigned' | 'fetched' | 'loading' | 'warm' | 'failed';
 
@@ -26,6 +26,8 @@ export interface ModelRow {
   readonly newest: number;
   readonly serving: number;
   readonly deploying: number;
+  /** Not listed any more; the row stays, so that no revision's number is given twice. */
+  readonly isRemoved: boolean;
 }
 
 export interface ModelFile {
@@ -42,6 +44,8 @@ export interface RevisionRow {
   readonly description: string;
   /** SDFS files at fixed versions. */
   readonly files: readonly ModelFile[];
+  /** Where it is to be loaded at first. */
+  readonly workers: WorkersWanted;
   readonly createdMs: number;
   readonly deployedMs: number | null;
   readonly error: string | null;
@@ -55,6 +59,28 @@ export interface AssignmentRow {
   readonly epoch: number;
   readonly state: WorkerState;
   readonly error: string | null;
+  /** Log index at which it was given: a worker that is given it anew says again how far it is. */
+  readonly given: number;
+}
+
+/** Key [name, revision, node]: a worker has the files of a revision on its disk. */
+export interface CopyRow {
+  readonly name: string;
+  readonly revision: number;
+  readonly node: string;
+  /** Of the process that said so; rows of earlier ones say nothing. */
+  readonly epoch: number;
+}
+
+/** Key [number mod DECISIONS_KEPT_MAX]: why a model was given to workers, or taken from them. */
+export interface DecisionRow {
+  readonly number: number;
+  readonly atMs: number;
+  readonly name: string;
+  readonly revision: number;
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  readonly reason: string;
 }
 
 /** Key [id]. Everything that changes with a task, but for the statistics. */
@@ -181,6 +207,8 @@ export interface TotalsRow {
   readonly inlineBytes: number;
   /** The fair queue's system virtual time. */
   readonly v: number;
+  /** Decisions about where models are loaded, so far. */
+  readonly decisions: number;
 }
 
 export const models = defineTable<ModelRow>({ bucket: 20, name: 'models' });
@@ -195,6 +223,8 @@ export const segments = defineTable<SegmentRow>({ bucket: 28, name: 'result-segm
 export const failures = defineTable<FailureRow>({ bucket: 29, name: 'failures' });
 export const stats = defineTable<StatsRow>({ bucket: 30, name: 'job-stats' });
 export const totals = defineTable<TotalsRow>({ bucket: 31, name: 'job-totals' });
+export const copies = defineTable<CopyRow>({ bucket: 32, name: 'model-copies' });
+export const decisions = defineTable<DecisionRow>({ bucket: 33, name: 'scaling-decisions' });
 
 export const ALL_TABLES = [
   models,
@@ -209,9 +239,11 @@ export const ALL_TABLES = [
   failures,
   stats,
   totals,
+  copies,
+  decisions,
 ] as const;
 
-export const NO_TOTALS: TotalsRow = { jobs: 0, inlineBytes: 0, v: 0 };
+export const NO_TOTALS: TotalsRow = { jobs: 0, inlineBytes: 0, v: 0, decisions: 0 };
 
 /** No further tasks, no change of mind. */
 export function isFinal(state: JobState): boolean {

@@ -8,18 +8,26 @@ import type { RequestId } from '../store/index.js';
 
 export type ModelState = 'Undeployed' | 'Deployed' | 'Failed';
 
+/**
+ * On which workers a model is loaded at first: so many, these, or all, also those that come later.
+ * Null leaves it to the cluster. Where there is work, the scaling rule adds others.
+ */
+export type WorkersWanted = null | 'all' | number | readonly string[];
+
 export interface ModelInfo {
   readonly name: string;
   /** Counts the deployments of this name. */
   readonly revision: number;
   readonly state: ModelState;
   readonly description: string;
-  /** Per worker: what it has done with the newest revision. */
+  /** The workers that were given the newest revision, and how far each is. */
   readonly workers: readonly {
     node: NodeId;
     state: 'assigned' | 'fetched' | 'loading' | 'warm' | 'failed';
     error?: string;
   }[];
+  /** All other workers that are up: do they have its files, should they be given it? */
+  readonly others: readonly { readonly node: NodeId; readonly state: 'prefetched' | 'absent' }[];
   readonly files: readonly { name: string; version: number; bytes: number }[];
 }
 
@@ -159,6 +167,48 @@ export interface TaskPage {
   readonly next: number | undefined;
 }
 
+/** Why a model was given to workers, or taken from them. */
+export interface ScalingDecision {
+  readonly atMs: number;
+  readonly model: string;
+  readonly revision: number;
+  readonly added: readonly NodeId[];
+  readonly removed: readonly NodeId[];
+  readonly reason: string;
+}
+
+/** Why a job runs as fast as it does. */
+export interface JobExplanation {
+  readonly id: number;
+  readonly model: string;
+  readonly revision: number;
+  readonly state: JobState;
+  /** Sentences, most important first. */
+  readonly why: readonly string[];
+  /** Workers, by what they have of its model. */
+  readonly warm: readonly NodeId[];
+  readonly loading: readonly NodeId[];
+  readonly failed: readonly { readonly node: NodeId; readonly error: string }[];
+  readonly prefetched: readonly NodeId[];
+  readonly absent: readonly NodeId[];
+  /** Models with running jobs, side by side: what the scaling rule compares. */
+  readonly rates: readonly {
+    readonly model: string;
+    readonly revision: number;
+    readonly jobs: readonly number[];
+    readonly itemsPerSecond: number;
+    /** Workers on which it is warm. */
+    readonly warm: number;
+  }[];
+  readonly windowMs: number;
+  /** (max − min) / max of those rates by weight; absent with fewer than two. */
+  readonly gap: number | undefined;
+  /** The rule's threshold as a share; absent where the rule is off. */
+  readonly threshold: number | undefined;
+  /** The newest decisions about this model and those it competes with, newest first. */
+  readonly decisions: readonly ScalingDecision[];
+}
+
 /** One task's result file: `results/JOB/TASK.jsonl`, TASK being its first query. */
 export interface ResultFile {
   readonly name: string;
@@ -197,17 +247,25 @@ export interface IdunnoClient {
   /** The files of a model folder; throws BAD_MODEL with every problem found. */
   deploy(
     files: readonly { name: string; bytes: Uint8Array }[],
-    options?: { signal?: AbortSignal; onProgress?: (text: string) => void; timeoutMs?: number },
+    options?: {
+      signal?: AbortSignal;
+      onProgress?: (text: string) => void;
+      timeoutMs?: number;
+      workers?: WorkersWanted;
+    },
   ): Promise<ModelInfo>;
   models(): Promise<readonly ModelInfo[]>;
   /** No new jobs for it; refused (CONFLICT) while jobs use it. Its files stay in SDFS. */
   undeploy(name: string): Promise<void>;
+  /** Undeploys it, takes it off the list and deletes its files. */
+  remove(name: string): Promise<void>;
   submitJob(spec: JobSpec, options?: { request?: RequestId }): Promise<JobInfo>;
   /** The newest ones: of one owner, or of all. */
   jobs(owner?: string): Promise<readonly JobInfo[]>;
   job(id: number): Promise<JobInfo>;
   stats(id?: number, owner?: string): Promise<readonly JobStats[]>;
   fairness(): Promise<FairnessReport>;
+  explain(id: number): Promise<JobExplanation>;
   pause(id: number): Promise<JobInfo>;
   resume(id: number): Promise<JobInfo>;
   cancel(id: number): Promise<JobInfo>;

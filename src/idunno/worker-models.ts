@@ -5,8 +5,9 @@
  *   assigned ──fetch──▶ fetched ──load──▶ loading ──▶ warm
  *       ▲ retry            (error of a fetch)  └────▶ failed
  *
- * Models that are not assigned here are fetched all the same, after those that are: should they be
- * assigned later, loading is all that is left to do.
+ * Models that are not assigned here are fetched all the same, after those that are, and not run:
+ * should they be assigned later, loading is all that is left to do. A model that is taken away and
+ * given again while this worker could not hear of it is still loaded; it says so once more.
  */
 import { asIdunnoError, type Clock, type Logger, type Ms } from '../base/index.js';
 import type { Engine, EngineModel } from './engine.js';
@@ -36,6 +37,11 @@ export class WorkerModels {
   #entries: readonly CatalogEntry[] = [];
   readonly #fetched = new Set<string>();
   readonly #loaded = new Map<string, EngineModel>();
+  /** Of loaded models: for which assignment its state was told, and what that is. */
+  readonly #told = new Map<
+    string,
+    { given: number; state: WorkerState; error: string | undefined }
+  >();
   #isFetching = false;
   #failures = 0;
 
@@ -43,7 +49,7 @@ export class WorkerModels {
     this.#deps = deps;
     deps.engine.onState((model, state, error) => {
       if (!this.#loaded.has(modelKey(model.name, model.revision))) return;
-      this.#report(model.name, model.revision, state, error);
+      this.#tell(model.name, model.revision, state, error);
       deps.onReadiness(model.name, model.revision, state === 'warm');
     });
   }
@@ -57,8 +63,15 @@ export class WorkerModels {
     for (const [key, { name, revision }] of [...this.#loaded]) {
       if (assigned.has(key)) continue;
       this.#loaded.delete(key);
+      this.#told.delete(key);
       this.#deps.engine.unload(name, revision);
       this.#deps.onReadiness(name, revision, false);
+    }
+    for (const { name, revision, given } of entries) {
+      const told = this.#told.get(modelKey(name, revision));
+      if (told !== undefined && told.given !== given) {
+        this.#tell(name, revision, told.state, told.error);
+      }
     }
     void this.#work();
   }
@@ -112,16 +125,29 @@ export class WorkerModels {
       }
       this.#failures = 0;
       this.#fetched.add(key);
+      if (!this.#isAssigned(name, revision)) this.#report(name, revision, 'fetched', undefined);
     }
     // The list may have changed meanwhile.
-    const isAssigned = this.#entries.some(
-      (each) => each.isAssigned && each.name === name && each.revision === revision,
-    );
-    if (!isAssigned || this.#loaded.has(key)) return;
+    if (!this.#isAssigned(name, revision) || this.#loaded.has(key)) return;
     const model = { name, revision, dir: this.#deps.files.folderOf(name, revision) };
     this.#loaded.set(key, model);
-    this.#report(name, revision, 'fetched', undefined);
+    this.#tell(name, revision, 'fetched', undefined);
     this.#deps.engine.load(model);
+  }
+
+  #isAssigned(name: string, revision: number): boolean {
+    return this.#find(name, revision)?.isAssigned === true;
+  }
+
+  #find(name: string, revision: number): CatalogEntry | undefined {
+    return this.#entries.find((each) => each.name === name && each.revision === revision);
+  }
+
+  /** Of a loaded model: remembered, to be said again should it be given anew. */
+  #tell(name: string, revision: number, state: WorkerState, error: string | undefined): void {
+    const given = this.#find(name, revision)?.given ?? 0;
+    this.#told.set(modelKey(name, revision), { given, state, error });
+    this.#report(name, revision, state, error);
   }
 
   async #onFetchFailure(entry: CatalogEntry, error: unknown): Promise<void> {

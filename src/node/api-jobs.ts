@@ -1,8 +1,15 @@
 /** Models and jobs for clients: `api.model.*`, `api.job.*`. */
 import { z } from 'zod';
 import { asIdunnoError } from '../base/index.js';
-import { API, jobSpecSchema, type PackedFile, toWire, unpackFiles } from '../cli/index.js';
-import type { IdunnoClient, JobInfo } from '../idunno/index.js';
+import {
+  API,
+  jobSpecSchema,
+  type PackedFile,
+  toWire,
+  unpackFiles,
+  workersWantedSchema,
+} from '../cli/index.js';
+import type { IdunnoClient, JobInfo, WorkersWanted } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
 import { type ApiParts, nothing, requestOf, serve, text, whole } from './api-parts.js';
 import { jsonLines, Lines } from './json-stream.js';
@@ -23,25 +30,32 @@ export function serveJobs(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
 }
 
 function serveModels(rpc: Pick<Rpc, 'handle'>, idunno: IdunnoClient): void {
-  const deployArgs = z.tuple([whole.min(1).max(DEPLOY_TIMEOUT_MS_MAX)]);
-  serve(rpc, API.modelDeploy, deployArgs, async ([timeoutMs], body, { signal }) => {
+  const deployArgs = z.tuple([whole.min(1).max(DEPLOY_TIMEOUT_MS_MAX), workersWantedSchema]);
+  serve(rpc, API.modelDeploy, deployArgs, async ([timeoutMs, workers], body, { signal }) => {
     const files: PackedFile[] = [];
     for await (const file of unpackFiles(body, MODEL_LIMITS)) files.push(file);
-    return { value: null, body: deployLines(idunno, files, timeoutMs, signal) };
+    return { value: null, body: deployLines(idunno, files, { timeoutMs, workers, signal }) };
   });
   serve(rpc, API.modelList, nothing, async () => ({ value: toWire(await idunno.models()) }));
+  serve(rpc, API.modelUndeploy, z.tuple([text]), async ([name]) => {
+    await idunno.undeploy(name);
+    return { value: null };
+  });
+  serve(rpc, API.modelRemove, z.tuple([text]), async ([name]) => {
+    await idunno.remove(name);
+    return { value: null };
+  });
 }
 
 /** Progress as it comes, then the model or what went wrong. */
 async function* deployLines(
   idunno: IdunnoClient,
   files: readonly PackedFile[],
-  timeoutMs: number,
-  signal: AbortSignal,
+  options: { timeoutMs: number; workers: WorkersWanted; signal: AbortSignal },
 ): AsyncGenerator<Uint8Array> {
   const lines = new Lines();
   const onProgress = (progress: string): void => lines.push({ progress });
-  const deployed = idunno.deploy(files, { signal, timeoutMs, onProgress }).then(
+  const deployed = idunno.deploy(files, { ...options, onProgress }).then(
     (model) => lines.end({ model }),
     (error: unknown) => lines.end({ fault: asIdunnoError(error).toWire() }),
   );
@@ -64,6 +78,7 @@ function serveJobReads(rpc: Pick<Rpc, 'handle'>, idunno: IdunnoClient): void {
   serve(rpc, API.jobTasks, tasksArgs, async ([id, after, limit]) => ({
     value: toWire(await idunno.tasks(id, { limit, ...(after === null ? {} : { after }) })),
   }));
+  serve(rpc, API.jobExplain, one, async ([id]) => ({ value: toWire(await idunno.explain(id)) }));
   serve(rpc, API.jobVerify, one, async ([id]) => ({ value: toWire(await idunno.verify(id)) }));
   serve(rpc, API.jobResults, one, async ([id], _body, { signal }) => {
     // Whether the job exists is said at once; what goes wrong later is said by the last line.

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { IdunnoError, nodeId } from '../base/index.js';
 import { API, type ClusterStatus, type NodeStatusRow, toWire } from '../cli/index.js';
+import { checkSetting } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
 import type { Member } from '../swim/index.js';
 import { serveFiles } from './api-files.js';
@@ -38,6 +39,7 @@ function serveCluster(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
 function serveSettings(rpc: Pick<Rpc, 'handle'>, { store }: ApiParts): void {
   const putArgs = z.tuple([text, z.string(), whole, whole]);
   serve(rpc, API.settingsPut, putArgs, async ([key, value, session, seq], _body, { signal }) => {
+    checkSetting(key, value);
     const options = { signal, ...requestOf(session, seq) };
     const answer = await store.submit('settings.put', [key, value], options);
     return { value: settingIndex.parse(answer).index };

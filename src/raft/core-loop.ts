@@ -25,6 +25,7 @@ import { type AppliedBarriers, notLeader, type Proposals, type Reads } from './p
 import { RaftCore } from './raft.js';
 import type { RaftStatus } from './status.js';
 import type {
+  ConfState,
   Effect,
   Entry,
   Input,
@@ -55,9 +56,17 @@ export interface CoreLoopParts {
   /** The no-op of `term` has been applied: the leader of that term is ready. */
   readonly onNoop: (term: Term) => void;
   readonly onTransferDone: (to: NodeId | undefined) => void;
+  readonly onReconfigured: (answer: ReconfigureAnswer) => void;
+  readonly onConf: (effect: ConfEffect) => void;
   readonly sendSnapshot: (to: NodeId) => void;
   readonly onFailure: (error: unknown) => void;
 }
+
+export type ReconfigureAnswer = Extract<
+  Effect,
+  { kind: 'reconfigure-accepted' | 'reconfigure-rejected' }
+>;
+export type ConfEffect = Extract<Effect, { kind: 'conf' }>;
 
 /** A timer this late says that the process was held up. */
 const LATE_MS: Ms = 5;
@@ -126,6 +135,11 @@ export class CoreLoop {
 
   status(): RaftStatus {
     return this.#core.status();
+  }
+
+  /** See RaftCore.confAt. */
+  confAt(index: LogIndex): ConfState | undefined {
+    return this.#core.confAt(index);
   }
 
   feed(input: WithoutNow<Input>): void {
@@ -248,6 +262,13 @@ export class CoreLoop {
         break;
       case 'transfer-done':
         onTransferDone(effect.to);
+        break;
+      case 'reconfigure-accepted':
+      case 'reconfigure-rejected':
+        this.#parts.onReconfigured(effect);
+        break;
+      case 'conf':
+        this.#parts.onConf(effect);
         break;
       default:
         assertNever(effect, 'effect');

@@ -24,6 +24,7 @@ export function describeConf(conf: ConfState): string {
   const parts = [`voters ${conf.voters.join(',')}`];
   if (conf.outgoing.length > 0) parts.push(`outgoing ${conf.outgoing.join(',')}`);
   if (conf.learners.length > 0) parts.push(`learners ${conf.learners.join(',')}`);
+  if (conf.next !== undefined) parts.push(`next ${conf.next.join(',')}`);
   return parts.join(' ');
 }
 
@@ -46,13 +47,15 @@ export function describeMessage(message: Message): string {
     case 'heartbeat':
       return `${head} commit ${message.commit} read ${message.read}`;
     case 'heartbeat-reply':
-      return `${head} read ${message.read} verified ${message.verified}`;
+      return `${head} read ${message.read} verified ${message.verified}${message.suspect ? ' suspect' : ''}`;
     case 'timeout-now':
       return head;
     case 'catch-up':
       return `${head} id ${message.id}`;
     case 'catch-up-reply':
       return `${head} id ${message.id} last ${message.index}`;
+    case 'removed':
+      return `${head} at ${message.index}`;
     default:
       return assertNever(message, 'message');
   }
@@ -77,6 +80,8 @@ export function describeInput(input: Input): string {
       return `${input.kind} ${input.peer}`;
     case 'transfer':
       return `transfer to ${input.to ?? 'anyone'}`;
+    case 'reconfigure':
+      return `reconfigure ${input.id} voters ${input.voters.join(',')} learners ${input.learners.join(',')}`;
     case 'snapshot-sent':
       return `snapshot ${input.index} to ${input.to} ${input.ok ? 'sent' : 'failed'}`;
     case 'snapshot-received':
@@ -114,9 +119,20 @@ export function describeEffect(effect: Effect): string {
       return `compact to ${effect.upTo}`;
     case 'transfer-done':
       return `transfer-done ${effect.to ?? 'without a new leader'}`;
+    case 'reconfigure-accepted':
+      return `reconfigure ${effect.id} accepted at ${effect.index ?? 'once: nothing to do'}`;
+    case 'reconfigure-rejected':
+      return `reconfigure ${effect.id} rejected: ${effect.reason}, leader ${effect.leader ?? 'unknown'}`;
+    case 'conf':
+      return `conf ${effect.index} ${describeConf(effect.conf)} ${confState(effect)}`;
     default:
       return assertNever(effect, 'effect');
   }
+}
+
+function confState({ isCommitted, isRemoved }: Extract<Effect, { kind: 'conf' }>): string {
+  if (isRemoved) return 'without us now';
+  return isCommitted ? 'committed' : 'in force';
 }
 
 function describePersist(effect: Extract<Effect, { kind: 'persist' }>): string {

@@ -33,8 +33,11 @@ import {
 } from '../base/index.js';
 import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
 import type { RaftLimits } from './config.js';
-import { CoreLoop } from './core-loop.js';
+import type { ConfTarget } from './conf.js';
+import { type ConfEffect, CoreLoop } from './core-loop.js';
+import { describeConf } from './describe.js';
 import { FirstBoot, foundingOf } from './first-boot.js';
+import { PendingChanges } from './pending-changes.js';
 import {
   AppliedBarriers,
   notLeader,
@@ -107,6 +110,7 @@ export class RaftDriver {
   readonly #barriers: AppliedBarriers;
   readonly #roleListeners: ((event: RoleEvent) => void)[] = [];
   readonly #stop = new AbortController();
+  readonly #changes = new PendingChanges();
   #transfers: ((to: NodeId | undefined) => void)[] = [];
   #phase: DriverPhase = 'new';
   #loop: CoreLoop | undefined;
@@ -123,7 +127,8 @@ export class RaftDriver {
     this.#barriers = new AppliedBarriers(parts.clock);
     this.#snapshots = new SnapshotTransfer({
       ...parts,
-      position: () => this.#position(),
+      term: () => this.#role.term,
+      confAt: (index) => this.#loop?.confAt(index),
       onSent: (to, index, ok) => this.#loop?.feed({ kind: 'snapshot-sent', to, index, ok }),
       onStaged: (from, term, meta) =>
         this.#loop?.feed({ kind: 'snapshot-received', from, term, meta }),
@@ -221,6 +226,17 @@ export class RaftDriver {
     });
   }
 
+  /**
+   * Begins a change of the members; resolves with the entry that begins it, or undefined where
+   * everything is as asked for. Throws NOT_LEADER, NO_LEADER, BUSY, CHANGE_PENDING, BAD_ARGUMENT.
+   */
+  reconfigure(target: ConfTarget): Promise<LogIndex | undefined> {
+    const loop = this.#loop;
+    if (loop === undefined || this.#role.role !== 'leader')
+      return Promise.reject(this.#notLeader());
+    return this.#changes.begin((id) => loop.feed({ kind: 'reconfigure', id, ...target }));
+  }
+
   status(): DriverStatus {
     return {
       phase: this.#phase,
@@ -278,6 +294,8 @@ export class RaftDriver {
         if (role === 'leader' && ownTerm === term) this.#setRole({ ...this.#role, isReady: true });
       },
       onTransferDone: (to) => this.#onTransferDone(to),
+      onReconfigured: (answer) => this.#changes.onAnswer(answer),
+      onConf: (effect) => this.#onConf(effect),
       sendSnapshot: (to) => {
         this.#snapshots.send(to).catch((error: unknown) => this.#fail(error));
       },
@@ -322,11 +340,6 @@ export class RaftDriver {
     });
   }
 
-  #position() {
-    const { term = 0, voters = [], outgoing = [], learners = [] } = this.#loop?.status() ?? {};
-    return { term, conf: { voters, outgoing, learners } };
-  }
-
   // ---- changes and endings ----
 
   #setRole(event: RoleEvent): void {
@@ -334,6 +347,11 @@ export class RaftDriver {
     this.#role = event;
     this.#parts.log.info('raft.role', { role, term, leader: leader ?? '', isReady });
     for (const listener of this.#roleListeners) listener(event);
+  }
+
+  #onConf({ conf, index, isCommitted, isRemoved }: ConfEffect): void {
+    const { log } = this.#parts;
+    log.info('raft.members', { members: describeConf(conf), index, isCommitted, isRemoved });
   }
 
   #onTransferDone(to: NodeId | undefined): void {
@@ -355,6 +373,7 @@ export class RaftDriver {
     this.#stop.abort(new IdunnoError('ABORTED', why));
     this.#snapshots.stop();
     this.#onTransferDone(undefined);
+    this.#changes.rejectAll(why);
     this.#proposals.rejectAll(why);
     this.#reads.rejectAll(why);
     this.#barriers.rejectAll(why);

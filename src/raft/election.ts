@@ -12,7 +12,7 @@
  */
 import type { NodeId } from '../base/index.js';
 import { FAST_FAILOVER } from './config.js';
-import { voteResult } from './quorum.js';
+import { isVoter, voteResult } from './quorum.js';
 import {
   armElection,
   armRetry,
@@ -182,10 +182,15 @@ function forgetLeader(state: RaftState): void {
 }
 
 function otherVoters(state: RaftState): NodeId[] {
-  return otherMembers(state).filter((member) => !state.conf.learners.includes(member));
+  return otherMembers(state).filter((member) => isVoter(state.conf, member));
 }
 
-/** A learner has no vote; a suspect node may have forgotten what it acknowledged. */
+/**
+ * A suspect node may have forgotten what it acknowledged. A learner votes when it is asked: the
+ * candidate may know of a configuration in which it is a voter, and must not wait forever for the
+ * news to come here from a leader that does not exist (etcd-io/raft `campaign_learner_must_vote`).
+ * Whose votes count is the candidate's question.
+ */
 function mayVote(state: RaftState): boolean {
-  return !state.isSuspect && !state.conf.learners.includes(state.self);
+  return !state.isSuspect;
 }

@@ -25,6 +25,7 @@ import {
   type Rng,
 } from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
+import { encodeConf } from './conf.js';
 import type { ConfState, Entry, HardState, SnapshotMeta } from './types.js';
 
 export interface FirstBootOptions {
@@ -85,7 +86,7 @@ export function foundingOf(coordinators: readonly NodeId[]): Founding {
       term: 1,
       kind: 'bootstrap',
       timeMs: 0,
-      data: Buffer.from(JSON.stringify({ voters })),
+      data: encodeConf(conf),
     },
   };
 }

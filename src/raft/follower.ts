@@ -3,6 +3,7 @@
  * snapshots from both sides (Raft §7).
  */
 import { assert, type LogIndex, type NodeId, type Term } from '../base/index.js';
+import { confOfEntry } from './conf.js';
 import { becomeFollower, heardLeader } from './roles.js';
 import type { RaftState } from './state.js';
 import { maybeAskWhereTheLogEnds, maybeClearSuspicion } from './suspicion.js';
@@ -42,8 +43,8 @@ export function onHeartbeat(state: RaftState, from: NodeId, message: Heartbeat):
   if (state.role === 'leader') return;
   heardLeader(state, from);
   if (state.installing === undefined) commitVerified(state, message.commit);
-  const { term, verified } = state;
-  state.send(from, { type: 'heartbeat-reply', term, read: message.read, verified });
+  const { term, verified, isSuspect: suspect } = state;
+  state.send(from, { type: 'heartbeat-reply', term, read: message.read, verified, suspect });
   maybeAskWhereTheLogEnds(state, from);
 }
 
@@ -84,6 +85,7 @@ function isWellFormed(message: Append): boolean {
   let { prevIndex: index, prevTerm: term } = message;
   for (const entry of message.entries) {
     if (entry.index !== index + 1 || entry.term < term || entry.term > message.term) return false;
+    if (entry.kind === 'config' && confOfEntry(entry) === undefined) return false;
     index = entry.index;
     term = entry.term;
   }
@@ -119,7 +121,6 @@ export function onSnapshotInstalled(state: RaftState, meta: SnapshotMeta): void 
   if (installing === undefined || installing.meta.index !== meta.index) return;
   state.installing = undefined;
   state.log.reset(meta);
-  state.conf = meta.conf;
   assert(meta.index >= state.commit, 'a snapshot does not take back what was committed');
   state.commit = state.applying = state.applied = state.appliedDurable = meta.index;
   state.verified = meta.index;

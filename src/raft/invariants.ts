@@ -4,6 +4,7 @@
  * nodes is checked by the simulator (src/sim/invariants).
  */
 import { assert, type LogIndex, type NodeId, type Term } from '../base/index.js';
+import { membersOf } from './quorum.js';
 import type { RaftState } from './state.js';
 
 /** What never goes back: compared with the values after the previous step. */
@@ -36,8 +37,21 @@ export function assertInvariants(state: RaftState, before: Marks): Marks {
   assert(state.verified >= state.commit, 'committed what is not verified');
   assert(log.stable <= log.lastIndex, 'durable beyond the log');
   assert(log.lastTerm <= state.term, 'an entry is from the future');
+  assertConf(state);
   assertRole(state);
   return marksOf(state);
+}
+
+/** Raft §6, and the rules of reconfigure.ts. */
+function assertConf({ conf, log }: RaftState): void {
+  const { voters, outgoing, learners } = conf;
+  // Empty only on a node that has not been sent its first configuration.
+  assert(voters.length > 0 || outgoing.length === 0, 'a joint configuration without new voters');
+  assert(voters.length > 0 || log.lastIndex === 0 || learners.length === 0, 'nobody votes');
+  for (const learner of learners) {
+    assert(!voters.includes(learner), `${learner} is voter and learner`);
+    assert(!outgoing.includes(learner), `${learner} is an outgoing voter and a learner`);
+  }
 }
 
 function assertRole(state: RaftState): void {
@@ -51,6 +65,15 @@ function assertRole(state: RaftState): void {
   assert(state.vote === state.self, 'a leader has voted for itself');
   assert(state.installing === undefined, 'a leader does not install snapshots');
   assert(leading.uncommittedBytes >= 0, 'uncommitted bytes are miscounted');
+  const others = membersOf(state.conf).filter((member) => member !== state.self);
+  assert(
+    others.length === leading.progress.size && others.every((peer) => leading.progress.has(peer)),
+    'a leader replicates to exactly the other members',
+  );
+  assert(
+    leading.transfer === undefined || state.conf.voters.includes(leading.transfer.to),
+    'leadership goes to a voter only',
+  );
   for (const [peer, progress] of leading.progress) {
     assert(peer !== state.self, 'a leader does not replicate to itself');
     assert(progress.match < progress.next, `${peer}: match ${progress.match} reached next`);

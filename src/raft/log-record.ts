@@ -23,7 +23,8 @@
  */
 
 import { crc32c, type LogIndex, nodeId, type Term } from '../base/index.js';
-import type { ConfState, Entry, EntryKind, HardState, SnapshotMeta } from './types.js';
+import { confFromWire, confToWire } from './conf.js';
+import type { Entry, EntryKind, HardState, SnapshotMeta } from './types.js';
 
 /** Where the summary lies. */
 export const SUMMARY_KEY = Buffer.from('s');
@@ -126,7 +127,7 @@ export function encodeSummary(summary: Summary): Buffer {
   const json = JSON.stringify([
     SUMMARY_VERSION,
     [hardState.term, hardState.vote ?? null],
-    [snapshot.index, snapshot.term, conf.voters, conf.outgoing, conf.learners],
+    [snapshot.index, snapshot.term, confToWire(conf)],
     [lastIndex, lastTerm, seq],
   ]);
   const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + Buffer.byteLength(json));
@@ -145,15 +146,12 @@ export function decodeSummary(bytes: Uint8Array): Decoded<Summary> {
   const [version, hard, snapshot, last] = JSON.parse(buffer.toString('utf8', CHECKSUM_BYTES)) as [
     number,
     [Term, string | null],
-    [LogIndex, Term, string[], string[], string[]],
+    [LogIndex, Term, unknown],
     [LogIndex, Term, number],
   ];
   if (version !== SUMMARY_VERSION) return { broken: `it is of format ${version}` };
-  const conf: ConfState = {
-    voters: snapshot[2].map(nodeId),
-    outgoing: snapshot[3].map(nodeId),
-    learners: snapshot[4].map(nodeId),
-  };
+  const conf = confFromWire(snapshot[2]);
+  if (conf === undefined) return { broken: 'its members cannot be read' };
   return {
     value: {
       hardState: { term: hard[0], vote: hard[1] === null ? undefined : nodeId(hard[1]) },

@@ -7,10 +7,14 @@
  * `stable`: durable on this node's disk. `emitted`: handed out in a persist effect. Entries above
  * `emitted` go out with the next one. It does no I/O and decides nothing about terms or commits.
  *
+ * The configuration is a function of the log: the newest one in it is in force, committed or not
+ * (Raft §6), so truncation and snapshots restore the right one by themselves.
+ *
  * Invariants: entries are contiguous; terms never decrease; snapshot ≤ stable ≤ emitted ≤ last.
  */
 import { assert, type LogIndex, type Term } from '../base/index.js';
-import type { Entry } from './types.js';
+import { confOfEntry } from './conf.js';
+import type { ConfState, Entry, SnapshotMeta } from './types.js';
 
 /** What an entry costs in memory and on the wire besides its data, roughly. */
 const ENTRY_OVERHEAD_BYTES = 48;
@@ -26,6 +30,12 @@ export interface Unpersisted {
 
 const NOTHING: Unpersisted = { truncateFrom: undefined, append: [] };
 
+/** In force from this entry on. */
+interface ConfAt {
+  readonly index: LogIndex;
+  readonly conf: ConfState;
+}
+
 export class RaftLog {
   #snapshotIndex: LogIndex;
   #snapshotTerm: Term;
@@ -34,9 +44,12 @@ export class RaftLog {
   #stable: LogIndex;
   #emitted: LogIndex;
   #truncateFrom: LogIndex | undefined;
+  /** Oldest first. The first one is in force at the snapshot; there are never none. */
+  #confs: ConfAt[];
 
   /** All of `entries` are durable: they were read from the disk. */
-  constructor(snapshot: { index: LogIndex; term: Term }, entries: readonly Entry[]) {
+  constructor(snapshot: SnapshotMeta, entries: readonly Entry[]) {
+    this.#confs = [{ index: snapshot.index, conf: snapshot.conf }];
     this.#snapshotIndex = snapshot.index;
     this.#snapshotTerm = snapshot.term;
     this.#entries = [];
@@ -64,6 +77,27 @@ export class RaftLog {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** In force now. */
+  get conf(): ConfState {
+    return this.#newestConf.conf;
+  }
+
+  /** Since which entry. At or below `snapshotIndex`: since before the log begins. */
+  get confIndex(): LogIndex {
+    return this.#newestConf.index;
+  }
+
+  /** In force at `index`; undefined where the log does not know any more. */
+  confAt(index: LogIndex): ConfState | undefined {
+    return this.#confs.findLast((known) => known.index <= index)?.conf;
+  }
+
+  get #newestConf(): ConfAt {
+    const newest = this.#confs.at(-1);
+    assert(newest !== undefined, 'a log without a configuration');
+    return newest;
   }
 
   /** undefined where the log has nothing: compacted away, or not yet there. */
@@ -97,6 +131,12 @@ export class RaftLog {
     assert(entry.term >= this.lastTerm, `term ${entry.term} at ${entry.index} goes back`);
     this.#entries.push(entry);
     this.#bytes += entryBytes(entry);
+    const conf = confOfEntry(entry);
+    if (conf !== undefined) this.#confs.push({ index: entry.index, conf });
+    assert(
+      conf !== undefined || entry.kind !== 'config',
+      `entry ${entry.index} is no configuration`,
+    );
   }
 
   /** Drops `from` and everything after it. The caller has seen a conflict there (Raft §5.3). */
@@ -112,6 +152,7 @@ export class RaftLog {
       this.#emitted = from - 1;
     }
     this.#stable = Math.min(this.#stable, from - 1);
+    this.#confs = this.#confs.filter((known) => known.index < from);
   }
 
   /** What a persist effect must carry now; from then on it counts as handed out. */
@@ -163,10 +204,13 @@ export class RaftLog {
     }
     this.#snapshotIndex = index;
     this.#snapshotTerm = term;
+    const first = this.#confs.findLastIndex((known) => known.index <= index);
+    this.#confs = this.#confs.slice(first);
   }
 
   /** A snapshot took the place of everything. */
-  reset(snapshot: { index: LogIndex; term: Term }): void {
+  reset(snapshot: SnapshotMeta): void {
+    this.#confs = [{ index: snapshot.index, conf: snapshot.conf }];
     this.#snapshotIndex = snapshot.index;
     this.#snapshotTerm = snapshot.term;
     this.#entries = [];

@@ -32,6 +32,8 @@ export class Progress {
   next: LogIndex;
   /** When it last answered anything in this term; feeds check-quorum. */
   activeAt: Ms;
+  /** It may have forgotten what it once promised, by its own account; undefined: not yet known. */
+  isSuspect: boolean | undefined;
   /** Largest read number it has confirmed. */
   readAck = 0;
   /** Largest commit index it was told in an append. */

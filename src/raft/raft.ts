@@ -36,6 +36,13 @@ import {
 import { assertInvariants, type Marks, marksOf } from './invariants.js';
 import { entryBytes } from './log.js';
 import {
+  isLeaving,
+  maybeAdvanceConf,
+  maybeTellRemoved,
+  onRemoved,
+  startReconfigure,
+} from './reconfigure.js';
+import {
   maybeCommit,
   maybeStartReadRound,
   onAppendReply,
@@ -49,7 +56,15 @@ import { maybeClearSuspicion, onCatchUp, onCatchUpReply } from './suspicion.js';
 import { describeStatus, type RaftStatus } from './status.js';
 import { nextDeadline, onTick } from './timers.js';
 import { startTransfer } from './transfer.js';
-import type { Effect, Input, Message, RejectReason, Role, StoredState } from './types.js';
+import type {
+  ConfState,
+  Effect,
+  Input,
+  Message,
+  RejectReason,
+  Role,
+  StoredState,
+} from './types.js';
 
 type Propose = Extract<Input, { kind: 'propose' }>;
 type Persisted = Extract<Input, { kind: 'persisted' }>;
@@ -72,6 +87,7 @@ export class RaftCore {
     const state = this.#state;
     state.now = Math.max(state.now, input.now);
     dispatch(state, input);
+    if (state.leading !== undefined) maybeAdvanceConf(state, state.leading);
     const effects = state.takeEffects();
     state.armedDeadline = nextDeadline(state);
     this.#marks = assertInvariants(state, this.#marks);
@@ -99,6 +115,21 @@ export class RaftCore {
   /** Everything up to here is decided; it may not be applied or even durable on this node yet. */
   get commit(): LogIndex {
     return this.#state.commit;
+  }
+
+  /** In force here, committed or not. */
+  get conf(): ConfState {
+    return this.#state.conf;
+  }
+
+  /** May have lost what it once promised: neither votes nor campaigns. */
+  get isSuspect(): boolean {
+    return this.#state.isSuspect;
+  }
+
+  /** The configuration that a snapshot at `index` must carry; undefined below the log. */
+  confAt(index: LogIndex): ConfState | undefined {
+    return this.#state.log.confAt(index);
   }
 
   /** For people, metrics and tests; a copy. */
@@ -136,6 +167,9 @@ function dispatch(state: RaftState, input: Input): void {
     case 'transfer':
       startTransfer(state, input.to);
       break;
+    case 'reconfigure':
+      startReconfigure(state, input.id, input);
+      break;
     case 'snapshot-sent':
       onSnapshotSentInput(state, input.to, input.index, input.ok);
       break;
@@ -154,6 +188,7 @@ function dispatch(state: RaftState, input: Input): void {
 function onMessage(state: RaftState, from: NodeId, message: Message): void {
   if (from === state.self) return;
   state.down.delete(from);
+  if (message.type === 'pre-vote' || message.type === 'vote') maybeTellRemoved(state, from);
   if (message.term > state.term) {
     if (!maybeAdoptTerm(state, from, message)) return;
   } else if (message.term < state.term) {
@@ -193,6 +228,9 @@ function onMessage(state: RaftState, from: NodeId, message: Message): void {
       break;
     case 'catch-up-reply':
       if (state.leader === from) onCatchUpReply(state, message);
+      break;
+    case 'removed':
+      onRemoved(state, message.index);
       break;
     default:
       assertNever(message, 'message');
@@ -271,7 +309,7 @@ function onPropose(state: RaftState, proposals: Propose['proposals']): void {
 function whyRejected(state: RaftState): RejectReason | undefined {
   const { leading, limits } = state;
   if (leading === undefined) return 'not-leader';
-  if (leading.transfer !== undefined) return 'transferring';
+  if (leading.transfer !== undefined || isLeaving(state)) return 'transferring';
   if (state.log.lastIndex - state.commit >= limits.uncommittedEntriesMax) return 'busy';
   return leading.uncommittedBytes >= limits.uncommittedBytesMax ? 'busy' : undefined;
 }
@@ -326,12 +364,13 @@ function onApplied(state: RaftState, { index, durable }: Applied): void {
  * away; under memory pressure the tail is given up.
  */
 function maybeCompact(state: RaftState): void {
-  const { log, limits, appliedDurable, conf } = state;
+  const { log, limits, appliedDurable } = state;
   const isFull = log.bytes > limits.logBytesMax;
   const upTo = isFull ? appliedDurable : appliedDurable - limits.trailingEntries;
   if (upTo - log.snapshotIndex < (isFull ? 1 : limits.compactStep)) return;
   const term = log.term(upTo);
-  assert(term !== undefined, `cannot compact to ${upTo}: not in the log`);
+  const conf = log.confAt(upTo);
+  assert(term !== undefined && conf !== undefined, `cannot compact to ${upTo}: not in the log`);
   log.compact(upTo);
   state.emit({ kind: 'compact', upTo, meta: { index: upTo, term, conf } });
 }

@@ -147,6 +147,7 @@ export function onHeartbeatReply(
   const progress = leading.progress.get(from);
   if (progress === undefined) return;
   progress.activeAt = state.now;
+  progress.isSuspect = reply.suspect;
   progress.readAck = Math.max(progress.readAck, Math.min(reply.read, leading.reads.number));
   answerReads(state);
   maybeStartReadRound(state, leading);

@@ -9,7 +9,7 @@
  *       ▲    ▲     lost, or a current leader                          │     │
  *       │    └──── is heard, or a higher term ────────────────────────┘     │ quorum
  *       │                                                                   ▼ granted
- *       │          higher term, no quorum answers, disk stuck          ┌────────┐
+ *       │     higher term, no quorum answers, disk stuck, removed      ┌────────┐
  *       └────────────────────────────────────────────────────────────  │ leader │
  *                                                                      └────────┘
  *
@@ -70,6 +70,7 @@ export function heardLeader(state: RaftState, leader: NodeId): void {
   state.heardAt = state.now;
   state.fastUntil = Number.NEGATIVE_INFINITY;
   state.isLateForgiven = false;
+  state.removedAt = undefined;
   armElection(state);
   if (state.role !== 'follower' || state.leader !== leader) {
     becomeFollower(state, state.term, leader);
@@ -118,6 +119,8 @@ export function becomeLeader(state: RaftState): void {
     heartbeatAt: state.now + state.timing.heartbeatMs,
     diskBusySince: undefined,
     uncommittedBytes: 0,
+    catchUps: new Map(),
+    leaving: new Set(),
     transfer: undefined,
   };
   for (const peer of otherMembers(state)) {
@@ -134,7 +137,7 @@ export function becomeLeader(state: RaftState): void {
 }
 
 /** Tells how the transfer that ended our leadership came out. */
-function settleTransfer(state: RaftState, leader: NodeId | undefined): void {
+export function settleTransfer(state: RaftState, leader: NodeId | undefined): void {
   if (!state.isTransferOpen) return;
   state.isTransferOpen = false;
   state.emit({ kind: 'transfer-done', to: leader });

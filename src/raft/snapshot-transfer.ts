@@ -3,9 +3,18 @@
  * stages and verifies the image; this file moves it and allows one at a time per direction: a
  * leader sends at most one to each peer, and a node stages at most one.
  */
-import { type Clock, IdunnoError, type Logger, type Ms, nodeId, type Term } from '../base/index.js';
-import type { NodeId } from '../base/index.js';
+import {
+  type Clock,
+  IdunnoError,
+  type LogIndex,
+  type Logger,
+  type Ms,
+  type NodeId,
+  nodeId,
+  type Term,
+} from '../base/index.js';
 import type { Handler, Rpc, Wire } from '../net/index.js';
+import { confFromWire, confToWire } from './conf.js';
 import type { ConfState, ReplicatedMachine, SnapshotMeta } from './types.js';
 
 export interface SnapshotTransferParts {
@@ -13,8 +22,10 @@ export interface SnapshotTransferParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly machine: ReplicatedMachine;
-  /** The term this node is in, and the configuration that a snapshot carries. */
-  readonly position: () => { readonly term: Term; readonly conf: ConfState };
+  /** The term this node is in. */
+  readonly term: () => Term;
+  /** The configuration in force at an index; undefined where the log is past it. */
+  readonly confAt: (index: LogIndex) => ConfState | undefined;
   readonly onSent: (to: NodeId, index: number, ok: boolean) => void;
   readonly onStaged: (from: NodeId, term: Term, meta: SnapshotMeta) => void;
 }
@@ -66,18 +77,15 @@ export class SnapshotTransfer {
   }
 
   async #sendTo(to: NodeId): Promise<number> {
-    const { rpc, machine, position } = this.#parts;
-    const { term, conf } = position();
+    const { rpc, machine, term, confAt } = this.#parts;
     const image = await machine.snapshot();
-    const args = [
-      term,
-      image.index,
-      image.term,
-      [...conf.voters],
-      [...conf.outgoing],
-      [...conf.learners],
-    ];
     try {
+      // That of the image, not the present one, which may not even be committed (Raft §7).
+      const conf = confAt(image.index);
+      if (conf === undefined) {
+        throw new IdunnoError('UNAVAILABLE', `the log is past the snapshot at ${image.index}`);
+      }
+      const args = [term(), image.index, image.term, confToWire(conf)];
       await rpc.call(to, SNAPSHOT, args, {
         timeoutMs: TRANSFER_TIMEOUT_MS,
         signal: this.#stop.signal,
@@ -92,10 +100,10 @@ export class SnapshotTransfer {
   }
 
   readonly #receive: Handler = async (args, body, { peer }) => {
-    const { machine, position, onStaged, log } = this.#parts;
+    const { machine, onStaged, log } = this.#parts;
     if (peer.kind !== 'node') throw new IdunnoError('PROTOCOL', 'only nodes send snapshots');
     const { term, meta } = parseArgs(args);
-    if (term < position().term) {
+    if (term < this.#parts.term()) {
       throw new IdunnoError('NOT_LEADER', `a snapshot of the past term ${term}`);
     }
     if (this.#isStaging) throw new IdunnoError('BUSY', 'another snapshot is being received');
@@ -111,23 +119,15 @@ export class SnapshotTransfer {
   };
 }
 
-/** Throws PROTOCOL, or BAD_NAME for a voter that cannot be one. */
+/** Throws PROTOCOL. */
 function parseArgs(args: readonly Wire[]): { term: Term; meta: SnapshotMeta } {
-  const [term, index, metaTerm, voters, outgoing, learners] = args;
+  const [term, index, metaTerm, members] = args;
   if (!isCount(term) || !isCount(index) || !isCount(metaTerm)) {
     throw new IdunnoError('PROTOCOL', 'a snapshot without a position');
   }
-  const conf = {
-    voters: parseNames(voters),
-    outgoing: parseNames(outgoing),
-    learners: parseNames(learners),
-  };
+  const conf = confFromWire(members);
+  if (conf === undefined) throw new IdunnoError('PROTOCOL', 'a snapshot without members');
   return { term, meta: { index, term: metaTerm, conf } };
-}
-
-function parseNames(value: Wire | undefined): NodeId[] {
-  if (!Array.isArray(value)) throw new IdunnoError('PROTOCOL', 'a snapshot without voters');
-  return value.map((name) => nodeId(String(name)));
 }
 
 function isCount(value: Wire | undefined): value is number {

@@ -41,7 +41,18 @@ export interface Leadership {
   /** Since when the own disk owes an answer, without any progress. */
   diskBusySince: Ms | undefined;
   uncommittedBytes: number;
+  /** Learners on their way to a vote: see reconfigure.ts. */
+  readonly catchUps: Map<NodeId, CatchUp>;
+  /** Removed by an entry that is not yet committed; told when it is. */
+  readonly leaving: Set<NodeId>;
   transfer: { readonly to: NodeId; readonly deadline: Ms } | undefined;
+}
+
+/** One round of replication to a new voter (dissertation §4.2.1). */
+export interface CatchUp {
+  /** What there was to replicate when the round began. */
+  readonly goal: LogIndex;
+  readonly since: Ms;
 }
 
 export class RaftState {
@@ -60,7 +71,6 @@ export class RaftState {
   durableTerm: Term;
 
   readonly log: RaftLog;
-  conf: ConfState;
   commit: LogIndex;
   /** Handed out in apply effects; at most `limits.applyEntriesMax` above `applied`. */
   applying: LogIndex;
@@ -69,6 +79,8 @@ export class RaftState {
   isSuspect: boolean;
   /** A suspect node's question to the leader of this term, and its answer (suspicion.ts). */
   recovery: { readonly id: number; readonly goal: LogIndex | undefined } | undefined;
+  /** Told that the configuration committed there is without this node; until a leader is heard. */
+  removedAt: LogIndex | undefined;
 
   /**
    * Follower: the log is known to equal the current leader's up to here. At least `commit`, by
@@ -100,6 +112,7 @@ export class RaftState {
   #emittedTerm: Term;
   #emittedVote: NodeId | undefined;
   #emittedRole: { role: Role; term: Term; leader: NodeId | undefined };
+  #emittedConf: { conf: ConfState; isCommitted: boolean; isRemoved: boolean };
 
   constructor(options: RaftOptions, stored: StoredState, now: Ms) {
     const problems = validateTiming(options.timing);
@@ -113,7 +126,6 @@ export class RaftState {
     this.term = this.durableTerm = this.#emittedTerm = stored.hardState.term;
     this.vote = this.#emittedVote = stored.hardState.vote;
     this.log = new RaftLog(stored.snapshot, stored.entries);
-    this.conf = stored.snapshot.conf;
     assert(stored.applied >= stored.snapshot.index, 'the log forgot what was never applied');
     assert(stored.applied <= this.log.lastIndex, 'the state machine is ahead of the log');
     assert(this.log.lastTerm <= this.term, 'the log is from a later term than the hard state');
@@ -122,10 +134,21 @@ export class RaftState {
     this.applying = this.applied = this.appliedDurable = this.commit;
     this.verified = this.commit;
     this.#emittedRole = { role: this.role, term: this.term, leader: undefined };
+    this.#emittedConf = { conf: this.conf, isCommitted: this.isConfCommitted, isRemoved: false };
+  }
+
+  /** In force as soon as it is in the log (Raft §6). */
+  get conf(): ConfState {
+    return this.log.conf;
+  }
+
+  get isConfCommitted(): boolean {
+    return this.log.confIndex <= this.commit;
   }
 
   get isPromotable(): boolean {
-    return !this.isSuspect && this.installing === undefined && isVoter(this.conf, this.self);
+    if (this.isSuspect || this.removedAt !== undefined) return false;
+    return this.installing === undefined && isVoter(this.conf, this.self);
   }
 
   get isFast(): boolean {
@@ -187,9 +210,21 @@ export class RaftState {
       this.#emittedRole = { role: this.role, term: this.term, leader: this.leader };
       this.emit({ kind: 'role', ...this.#emittedRole });
     }
+    this.#emitConf();
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  #emitConf(): void {
+    const { conf, isConfCommitted: isCommitted } = this;
+    const said = this.#emittedConf;
+    const isRemoved = this.removedAt !== undefined;
+    if (said.conf === conf && said.isCommitted === isCommitted && said.isRemoved === isRemoved) {
+      return;
+    }
+    this.#emittedConf = { conf, isCommitted, isRemoved };
+    this.emit({ kind: 'conf', conf, index: this.log.confIndex, isCommitted, isRemoved });
   }
 
   #emitPersist(): void {

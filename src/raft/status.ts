@@ -12,6 +12,8 @@ export interface PeerStatus {
   readonly inflight: number;
   /** Answered within an election timeout. */
   readonly isActive: boolean;
+  /** Has no vote at present, by its own account. */
+  readonly isSuspect: boolean;
 }
 
 export interface RaftStatus {
@@ -33,6 +35,13 @@ export interface RaftStatus {
   readonly voters: readonly NodeId[];
   readonly outgoing: readonly NodeId[];
   readonly learners: readonly NodeId[];
+  /** The voters to be, while those of them that are learners catch up. */
+  readonly next: readonly NodeId[] | undefined;
+  /** The entry of the configuration in force. */
+  readonly confIndex: LogIndex;
+  readonly isConfCommitted: boolean;
+  /** Told by others that it is not a member any more. */
+  readonly isRemoved: boolean;
   readonly isSuspect: boolean;
   readonly isInstalling: boolean;
   /** Target of a transfer in progress. */
@@ -61,6 +70,10 @@ export function describeStatus(state: RaftState): RaftStatus {
     voters: conf.voters,
     outgoing: conf.outgoing,
     learners: conf.learners,
+    next: conf.next,
+    confIndex: log.confIndex,
+    isConfCommitted: state.isConfCommitted,
+    isRemoved: state.removedAt !== undefined,
     isSuspect: state.isSuspect,
     isInstalling: state.installing !== undefined,
     transferTo: leading?.transfer?.to,
@@ -72,6 +85,7 @@ export function describeStatus(state: RaftState): RaftStatus {
       next: progress.next,
       inflight: progress.inflightCount,
       isActive: progress.activeAt >= activeSince,
+      isSuspect: progress.isSuspect === true,
     })),
   };
 }

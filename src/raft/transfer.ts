@@ -1,10 +1,10 @@
 /**
  * Leadership transfer (dissertation §3.10): the leader stops taking proposals, brings the target's
  * log up to its own, then tells it to campaign at once. Ends with the next leader, or without one
- * after an election timeout; then the old leader takes proposals again.
+ * after an election timeout; then the old leader takes proposals again. Only voters that stay are
+ * targets: not learners, and not those whom a change under way removes.
  */
 import type { NodeId } from '../base/index.js';
-import { isVoter } from './quorum.js';
 import type { Leadership, RaftState } from './state.js';
 
 /** `to` undefined: the most caught-up voter that answers. */
@@ -14,7 +14,7 @@ export function startTransfer(state: RaftState, to: NodeId | undefined): void {
   const isUsable =
     target !== undefined &&
     target !== state.self &&
-    isVoter(state.conf, target) &&
+    state.conf.voters.includes(target) &&
     !state.down.has(target);
   if (leading === undefined || !isUsable) {
     state.emit({ kind: 'transfer-done', to: undefined });
@@ -44,11 +44,13 @@ export function abortTransfer(state: RaftState, leading: Leadership): void {
   state.emit({ kind: 'transfer-done', to: undefined });
 }
 
-function bestTarget(state: RaftState, leading: Leadership): NodeId | undefined {
+/** The most caught-up voter that answers. */
+export function bestTarget(state: RaftState, leading: Leadership): NodeId | undefined {
   const since = state.now - state.timing.electionMaxMs;
   let best: { peer: NodeId; match: number } | undefined;
   for (const [peer, progress] of leading.progress) {
-    if (!isVoter(state.conf, peer) || state.down.has(peer) || progress.activeAt < since) continue;
+    const isCandidate = state.conf.voters.includes(peer) && !state.down.has(peer);
+    if (!isCandidate || progress.activeAt < since) continue;
     if (best === undefined || progress.match > best.match) best = { peer, match: progress.match };
   }
   return best?.peer;

@@ -31,6 +31,8 @@ export interface ConfState {
   readonly voters: readonly NodeId[];
   readonly outgoing: readonly NodeId[];
   readonly learners: readonly NodeId[];
+  /** The voters to be, once those of them that are learners have caught up. */
+  readonly next?: readonly NodeId[];
 }
 
 /** Everything up to and including (index, term) is in the snapshot. */
@@ -76,8 +78,9 @@ export type Message =
    * `verified`: the follower's log is known to equal the leader's up to here, in this term; 0 after
    * a restart. No acknowledgement (nothing is promised to be durable): it tells the leader what was
    * lost on the way, and that a restarted follower has to be probed before it may learn the commit.
+   * `suspect`: it has no vote at present (suspicion.ts).
    */
-  | { type: 'heartbeat-reply'; term: Term; read: number; verified: LogIndex }
+  | { type: 'heartbeat-reply'; term: Term; read: number; verified: LogIndex; suspect: boolean }
   /** Leader to the target of a transfer (dissertation §3.10). */
   | { type: 'timeout-now'; term: Term }
   /**
@@ -85,7 +88,12 @@ export type Message =
    * term, so that an answer to an earlier question is not taken for one to this (suspicion.ts).
    */
   | { type: 'catch-up'; term: Term; id: number }
-  | { type: 'catch-up-reply'; term: Term; id: number; index: LogIndex };
+  | { type: 'catch-up-reply'; term: Term; id: number; index: LogIndex }
+  /**
+   * Whoever knows better to a node that asks for votes, and the leader to those it has removed: the
+   * configuration committed at `index` is without you. The receiver does not campaign any more.
+   */
+  | { type: 'removed'; term: Term; index: LogIndex };
 
 export interface Envelope {
   readonly to: NodeId;
@@ -110,12 +118,33 @@ export type Input =
   /** Transport evidence: connection closed and not answered again (`down`), or back (`up`). */
   | { kind: 'peer-down' | 'peer-up'; now: Ms; peer: NodeId }
   | { kind: 'transfer'; now: Ms; to?: NodeId }
+  /**
+   * Change the members; answered by `reconfigure-accepted` or `-rejected`. Accepted means begun: it
+   * goes on by itself, also under later leaders, and `conf` effects tell how far it is.
+   */
+  | {
+      kind: 'reconfigure';
+      now: Ms;
+      id: number;
+      voters: readonly NodeId[];
+      learners: readonly NodeId[];
+      /** Voters that have lost their disks: they start over as learners. */
+      renew?: readonly NodeId[];
+    }
   | { kind: 'snapshot-sent'; now: Ms; to: NodeId; index: LogIndex; ok: boolean }
   /** A whole verified snapshot of the leader `from` at `term` is staged on this node. */
   | { kind: 'snapshot-received'; now: Ms; from: NodeId; term: Term; meta: SnapshotMeta }
   | { kind: 'snapshot-installed'; now: Ms; meta: SnapshotMeta };
 
 export type RejectReason = 'not-leader' | 'busy' | 'transferring';
+
+/** `not-ready`: this term has committed nothing yet. `pending`: another change is on its way. */
+export type ReconfigureRefusal =
+  | 'not-leader'
+  | 'not-ready'
+  | 'pending'
+  | 'transferring'
+  | 'impossible';
 
 export type Effect =
   /** May leave at once. */
@@ -153,7 +182,28 @@ export type Effect =
   /** Nothing before or at this index is needed by the log any more; `meta` is for LogStore.compact. */
   | { kind: 'compact'; upTo: LogIndex; meta: SnapshotMeta }
   /** A transfer ended: with this new leader, or (undefined) without one. */
-  | { kind: 'transfer-done'; to: NodeId | undefined };
+  | { kind: 'transfer-done'; to: NodeId | undefined }
+  /** `index`: the entry that begins the change; undefined: everything is as asked for already. */
+  | { kind: 'reconfigure-accepted'; id: number; index: LogIndex | undefined }
+  | {
+      kind: 'reconfigure-rejected';
+      id: number;
+      reason: ReconfigureRefusal;
+      /** For people. */
+      why: string;
+      leader: NodeId | undefined;
+    }
+  /**
+   * The configuration in force here, or what is known about it, has changed. `isRemoved`: others
+   * say that a newer one, which will not come here, is without this node.
+   */
+  | {
+      kind: 'conf';
+      conf: ConfState;
+      index: LogIndex;
+      isCommitted: boolean;
+      isRemoved: boolean;
+    };
 
 /** Milliseconds; DESIGN defaults in config.ts. */
 export interface RaftTiming {

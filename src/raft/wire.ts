@@ -31,6 +31,7 @@ const CODES = {
   'timeout-now': 9,
   'catch-up': 11,
   'catch-up-reply': 12,
+  removed: 10,
 } as const satisfies Record<Message['type'], number>;
 
 const ENTRY_HEADER_BYTES = 21;
@@ -62,13 +63,15 @@ export function encodeMessage(message: Message): WireMessage {
     case 'heartbeat':
       return header([code, term, message.commit, message.read]);
     case 'heartbeat-reply':
-      return header([code, term, message.read, message.verified]);
+      return header([code, term, message.read, message.verified, message.suspect]);
     case 'timeout-now':
       return header([code, term]);
     case 'catch-up':
       return header([code, term, message.id]);
     case 'catch-up-reply':
       return header([code, term, message.id, message.index]);
+    case 'removed':
+      return header([code, term, message.index]);
     default:
       return assertNever(message, 'message');
   }
@@ -113,14 +116,19 @@ function decodeFields(code: number, term: number, fields: Fields, body: Uint8Arr
     }
     case CODES.heartbeat:
       return { type: 'heartbeat', term, commit: fields.count(), read: fields.count() };
-    case CODES['heartbeat-reply']:
-      return { type: 'heartbeat-reply', term, read: fields.count(), verified: fields.count() };
+    case CODES['heartbeat-reply']: {
+      const read = fields.count();
+      const verified = fields.count();
+      return { type: 'heartbeat-reply', term, read, verified, suspect: fields.flag() };
+    }
     case CODES['timeout-now']:
       return { type: 'timeout-now', term };
     case CODES['catch-up']:
       return { type: 'catch-up', term, id: fields.count() };
     case CODES['catch-up-reply']:
       return { type: 'catch-up-reply', term, id: fields.count(), index: fields.count() };
+    case CODES.removed:
+      return { type: 'removed', term, index: fields.count() };
     default:
       throw refuse(`the unknown code ${code}`);
   }

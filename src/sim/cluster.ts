@@ -1,6 +1,7 @@
 /** The simulated nodes of one run, wired together, with what the nemesis and the clients need. */
 import { must, nodeId, type NodeId, type Rng, VirtualClock } from '../base/index.js';
-import type { ConfState, StoredState } from '../raft/index.js';
+import { type ConfState, NO_CONF, type StoredState } from '../raft/index.js';
+import { mayLose } from './members.js';
 import { Monitor } from './monitor.js';
 import { SimNetwork } from './network.js';
 import { SimNode } from './node.js';
@@ -18,6 +19,8 @@ export class Cluster {
   readonly nodes: readonly SimNode[];
   /** What ends a process whose disk failed, and starts it again: the nemesis. */
   onDiskFailure: (node: SimNode) => void = (node) => this.crash(node);
+  /** Waits to be taken out of the members, so that it can come back as a new one. */
+  wiped: SimNode | undefined;
 
   constructor(plan: Plan, dependencies: { rng: Rng; trace: Trace }) {
     const { rng, trace } = dependencies;
@@ -32,7 +35,11 @@ export class Cluster {
       deliver: (to, from, message) => this.node(to).feed({ kind: 'message', from, message }),
     });
     const ids = Array.from({ length: plan.nodeCount }, (_, at) => nodeId(`n${at + 1}`));
-    this.nodes = ids.map((id) => this.#createNode(id, ids));
+    const spares = Array.from({ length: plan.spareCount }, (_, at) => nodeId(`s${at + 1}`));
+    this.nodes = [
+      ...ids.map((id) => this.#createNode(id, firstBoot(ids))),
+      ...spares.map((id) => this.#createNode(id, NOTHING)),
+    ];
   }
 
   node(id: NodeId): SimNode {
@@ -60,16 +67,16 @@ export class Cluster {
     this.#tellGone(node);
   }
 
-  /** More damaged disks than this, and no protocol could tell what was acknowledged. */
-  get damageMax(): number {
-    return Math.floor((this.nodes.length - 1) / 2);
+  /**
+   * May this node's disk be damaged, with the others as they are? Without a whole quorum no protocol
+   * could tell what was acknowledged.
+   */
+  mayDamage(node: SimNode): boolean {
+    return mayLose(this, [...this.damaged, node]);
   }
 
-  /** May this node's disk be damaged, with the others as they are? */
-  mayDamage(node: SimNode): boolean {
-    const others = this.nodes.filter((other) => other !== node);
-    const damaged = others.filter(({ disk }) => disk.isSuspect);
-    return damaged.length < this.damageMax;
+  get damaged(): readonly SimNode[] {
+    return this.nodes.filter(({ disk }) => disk.isSuspect);
   }
 
   /** In good order: nothing that was written is lost. */
@@ -81,9 +88,17 @@ export class Cluster {
     this.#tellGone(node);
   }
 
+  /** Its disks are lost: it is down until it is no member any more, and may come as a new one. */
+  wipe(node: SimNode): void {
+    this.crash(node);
+    this.faults.wipe += 1;
+    node.wipe();
+    this.wiped = node;
+  }
+
   /** A node without space on its disk does not start. */
   boot(node: SimNode): void {
-    if (node.isUp || node.disk.isFull) return;
+    if (node.isUp || node.disk.isFull || node === this.wiped) return;
     node.boot();
     for (const other of this.nodes) {
       if (other !== node && this.plan.hasEvidence) this.#tell(other, 'peer-up', node.id);
@@ -126,14 +141,13 @@ export class Cluster {
     this.clock.setTimer(delay, () => node.feed({ kind, peer }));
   }
 
-  #createNode(id: NodeId, ids: readonly NodeId[]): SimNode {
-    return new SimNode(id, this.plan, firstBoot(ids), {
+  #createNode(id: NodeId, stored: Omit<StoredState, 'applied'>): SimNode {
+    return new SimNode(id, this.plan, stored, {
       clock: this.clock,
       network: this.network,
       rng: this.rng.fork(id),
       faults: this.faults,
       monitor: this.monitor,
-      peers: ids,
       sendSnapshot: (to, delivery) => this.node(to).receiveSnapshot(delivery),
       onDiskFailure: (node) => this.onDiskFailure(node),
       mayDamage: (node) => this.mayDamage(node),
@@ -150,3 +164,10 @@ function firstBoot(voters: readonly NodeId[]): Omit<StoredState, 'applied'> {
     entries: [{ index: 1, term: 1, kind: 'bootstrap', timeMs: 0, data: new Uint8Array(0) }],
   };
 }
+
+/** A node that nobody has heard of. */
+const NOTHING: Omit<StoredState, 'applied'> = {
+  hardState: { term: 0, vote: undefined },
+  snapshot: { index: 0, term: 0, conf: NO_CONF },
+  entries: [],
+};

@@ -16,7 +16,16 @@ import {
   type Timer,
   type VirtualClock,
 } from '../base/index.js';
-import type { Effect, Entry, HardState, SnapshotMeta, StoredState } from '../raft/index.js';
+import {
+  type ConfState,
+  confOfEntry,
+  type Effect,
+  type Entry,
+  type HardState,
+  NO_CONF,
+  type SnapshotMeta,
+  type StoredState,
+} from '../raft/index.js';
 import { exponential, type FaultCounts, type Plan } from './plan.js';
 
 type Persist = Extract<Effect, { kind: 'persist' }>;
@@ -47,9 +56,12 @@ export class SimDisk {
   #entries: Entry[];
   /** Terms of what the damage took, while the node is suspect. */
   readonly #lost = new Map<LogIndex, Term>();
+  /** Everything up to here was lost with a snapshot. */
+  #lostUpTo: LogIndex = 0;
   #fails = false;
   #hangMs: Ms = 0;
   #timer: Timer | undefined;
+  #conf: ConfState | undefined;
   #queue: DiskWrite[] = [];
   #syncing: readonly DiskWrite[] = [];
   #onWrite: (() => void) | undefined;
@@ -94,9 +106,23 @@ export class SimDisk {
 
   /** Durable here; or once was, and the node does not vote before it has it again. */
   hasOrHad(index: LogIndex, term: Term): boolean {
-    return (
-      this.snapshot.index >= index || this.term(index) === term || this.#lost.get(index) === term
-    );
+    if (Math.max(this.snapshot.index, this.#lostUpTo) >= index) return true;
+    return this.term(index) === term || this.#lost.get(index) === term;
+  }
+
+  /** In force by what is durable. */
+  get conf(): ConfState {
+    this.#conf ??= this.#confUpTo(this.lastIndex);
+    return this.#conf;
+  }
+
+  #confUpTo(index: LogIndex): ConfState {
+    for (let at = index - this.snapshot.index - 1; at >= 0; at -= 1) {
+      const entry = this.#entries[at];
+      const conf = entry === undefined ? undefined : confOfEntry(entry);
+      if (conf !== undefined) return conf;
+    }
+    return this.snapshot.conf;
   }
 
   load(): Omit<StoredState, 'applied'> {
@@ -176,16 +202,20 @@ export class SimDisk {
     this.isSuspect = true;
     if (this.#entries.length === 0) return;
     const cut = this.#rng.int(this.#entries.length);
+    // The state machine knows who was a member when it had got so far.
+    const conf = this.#confUpTo(state.index);
+    this.#conf = undefined;
     for (const { index, term } of this.#entries.splice(cut)) this.#lost.set(index, term);
     if (state.index <= this.lastIndex) return;
     this.#entries = [];
-    this.snapshot = { ...this.snapshot, index: state.index, term: state.term };
+    this.snapshot = { index: state.index, term: state.term, conf };
   }
 
   /** The core has caught up with all that this disk may have lost. */
   trust(): void {
     this.isSuspect = false;
     this.#lost.clear();
+    this.#lostUpTo = 0;
   }
 
   #stop(): void {
@@ -194,6 +224,18 @@ export class SimDisk {
     this.#onWrite = undefined;
     this.#fails = false;
     this.#hangMs = 0;
+  }
+
+  /** Another disk in its place: empty, and nobody knows what the old one had promised. */
+  wipe(): void {
+    this.crash();
+    this.isSuspect = true;
+    this.#lostUpTo = Math.max(this.#lostUpTo, this.snapshot.index);
+    for (const { index, term } of this.#entries) this.#lost.set(index, term);
+    this.hardState = { term: 0, vote: undefined };
+    this.snapshot = { index: 0, term: 0, conf: NO_CONF };
+    this.#entries = [];
+    this.#conf = undefined;
   }
 
   #sync(): void {
@@ -228,6 +270,7 @@ export class SimDisk {
   }
 
   #perform(write: DiskWrite): void {
+    if (changesConf(write)) this.#conf = undefined;
     switch (write.kind) {
       case 'persist':
         this.#persist(write.effect);
@@ -255,4 +298,11 @@ export class SimDisk {
     }
     if (hardState !== undefined) this.hardState = hardState;
   }
+}
+
+/** Compaction does not: what the snapshot then says was in force there. */
+function changesConf(write: DiskWrite): boolean {
+  if (write.kind !== 'persist') return write.kind === 'install';
+  const { truncateFrom, append } = write.effect;
+  return truncateFrom !== undefined || append.some(({ kind }) => kind !== 'command');
 }

@@ -5,6 +5,7 @@
 import type { Ms, Rng } from '../base/index.js';
 import type { Cluster } from './cluster.js';
 import type { SimNode } from './node.js';
+import { mayLose } from './members.js';
 import { exponential, pick, type Strike } from './plan.js';
 import { type Blow, DEAL, downMs, shuffled } from './strikes.js';
 
@@ -40,11 +41,14 @@ export class Nemesis {
     network.mendAll();
     network.isFaulty = false;
     for (const node of nodes) node.disk.heal();
-    const isWhole = (node: SimNode): boolean => !node.disk.isSuspect;
-    const damaged = nodes.length - nodes.filter(isWhole).length;
-    const deadCount = Math.min(plan.deadAtEnd, this.#cluster.damageMax - damaged);
-    const whole = shuffled(this.#cluster, this.#rng.fork('dead')).filter(isWhole);
-    const dead = whole.slice(0, Math.max(0, deadCount));
+    const lost: SimNode[] = [...this.#cluster.damaged];
+    const dead: SimNode[] = [];
+    for (const node of shuffled(this.#cluster, this.#rng.fork('dead'))) {
+      if (dead.length === plan.deadAtEnd || node.disk.isSuspect) continue;
+      if (!mayLose(this.#cluster, [...lost, node])) continue;
+      lost.push(node);
+      dead.push(node);
+    }
     for (const node of nodes) {
       node.resume();
       if (dead.includes(node)) this.#cluster.crash(node);

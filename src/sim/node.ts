@@ -45,7 +45,6 @@ export interface NodeDependencies {
   readonly rng: Rng;
   readonly faults: FaultCounts;
   readonly monitor: Monitor;
-  readonly peers: readonly NodeId[];
   /** Hands a snapshot to another node; false when that cannot take it. */
   readonly sendSnapshot: (to: NodeId, delivery: SnapshotDelivery) => boolean;
   readonly onDiskFailure: (node: SimNode) => void;
@@ -70,6 +69,8 @@ export class SimNode {
   core: RaftCore | undefined;
   machine = new RegisterMachine(EMPTY_IMAGE);
   isPaused = false;
+  /** Counts the disks that it has lost. */
+  incarnation = 0;
   /** Counts the node's lives; call-backs of an earlier one are void. */
   life = 0;
   readonly #plan: Plan;
@@ -154,6 +155,14 @@ export class SimNode {
     this.#wallOffset += wallMs;
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#arm();
+  }
+
+  /** Everything on its disks is gone; it does not come back by itself. */
+  wipe(): void {
+    this.crash();
+    this.disk.wipe();
+    this.durableImage = EMPTY_IMAGE;
+    this.incarnation += 1;
   }
 
   /** Calls once, after the next timer has rung. */
@@ -269,8 +278,13 @@ export class SimNode {
       case 'compact':
         this.disk.write({ kind: 'compact', meta: effect.meta });
         break;
+      case 'reconfigure-accepted':
+        if (effect.index !== undefined) this.#d.faults.members += 1;
+        break;
       case 'role':
       case 'transfer-done':
+      case 'reconfigure-rejected':
+      case 'conf':
         break;
       default:
         assertNever(effect, 'effect');
@@ -330,7 +344,8 @@ export class SimNode {
     const { core, life } = this;
     if (core === undefined) return;
     const image = this.machine.image();
-    const conf = { voters: this.#d.peers, outgoing: [], learners: [] };
+    const conf = core.confAt(image.index);
+    assert(conf !== undefined, `the log is past the state at ${image.index}`);
     const meta = { index: image.index, term: image.term, conf };
     const delivery: SnapshotDelivery = { from: this.id, term: core.term, meta, image };
     const delay = 5 + exponential(this.#d.rng, 50);

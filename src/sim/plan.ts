@@ -29,6 +29,8 @@ export const FAULT_KINDS = [
   'clock-jump',
   'transfer',
   'snapshot',
+  'members',
+  'wipe',
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -54,12 +56,20 @@ export const STRIKES = [
   'pause',
   'clock-jump',
   'transfer',
+  'members',
+  'wipe',
 ] as const;
+
+/** These come with membership churn, which is drawn apart. */
+const MEMBER_STRIKES: readonly string[] = ['members', 'wipe'];
 
 export type Strike = (typeof STRIKES)[number];
 
 export interface Plan {
+  /** Founders: the voters to begin with. */
   readonly nodeCount: number;
+  /** Further nodes, which are no members to begin with. */
+  readonly spareCount: number;
   readonly clientCount: number;
   readonly timing: RaftTiming;
   readonly limits: Partial<RaftLimits>;
@@ -105,15 +115,21 @@ export function createPlan(rng: Rng): Plan {
   // that travel one by one (Raft figure 8).
   const isChurn = rng.float() < 0.25;
   const churns: readonly Strike[] = isChurn ? ['crash', 'partition'] : [];
-  const strikes = STRIKES.filter((strike) => churns.includes(strike) || rng.float() < 0.6);
+  // Drawn from a stream of their own: runs without them stay what they were.
+  const members = rng.fork('members');
+  const isMemberChurn = members.float() < 0.4;
+  const plain = STRIKES.filter((strike) => !MEMBER_STRIKES.includes(strike));
+  const strikes = plain.filter((strike) => churns.includes(strike) || rng.float() < 0.6);
   const limits = pick<Partial<RaftLimits>>(rng, [
     {},
     { trailingEntries: 8, compactStep: 4 },
     { trailingEntries: 30, compactStep: 10, messageEntriesMax: 3 },
     { uncommittedEntriesMax: 6, inflightMax: 1 },
   ]);
+  const memberStrikes = isMemberChurn ? drawMemberStrikes(members) : [];
   return {
     nodeCount,
+    spareCount: isMemberChurn ? pick(members, [0, 1, 2]) : 0,
     clientCount: 4,
     timing: pick(rng, [
       { heartbeatMs: 50, electionMinMs: 150, electionMaxMs: 300 },
@@ -138,12 +154,18 @@ export function createPlan(rng: Rng): Plan {
     },
     hasEvidence: rng.float() < 0.7,
     // Every run has something that costs a leader its place.
-    strikes: strikes.length === 0 ? ['crash'] : strikes,
+    strikes: [...(strikes.length === 0 ? (['crash'] as const) : strikes), ...memberStrikes],
     strikeEveryMs: isChurn ? 150 + rng.float() * 250 : 500 + rng.float() * 2_500,
     strikeScale: isChurn ? 0.25 : 1,
     thinkMs: isChurn ? 40 : 80,
     deadAtEnd: rng.int(Math.ceil(nodeCount / 2)),
   };
+}
+
+/** Changes of the members come thick where they come at all; some runs lose whole disks, too. */
+function drawMemberStrikes(rng: Rng): readonly Strike[] {
+  const changes: readonly Strike[] = ['members', 'members', 'members'];
+  return rng.float() < 0.5 ? changes : [...changes, 'wipe'];
 }
 
 /** The same plan without some kinds of fault, for shrinking. */

@@ -4,6 +4,7 @@
  * seed decides everything; two runs of one seed give the same trace, byte for byte.
  */
 import { AssertionError, createSeededRng, type Ms } from '../base/index.js';
+import { describeConf, isJoint, membersOf } from '../raft/index.js';
 import { Client, type ClientCounts, Numbers } from './client.js';
 import { Cluster } from './cluster.js';
 import { withoutMachine } from './guard.js';
@@ -179,11 +180,20 @@ class Run {
       throw new Violation('liveness', `no write was acknowledged in ${plan.livenessMs} ms`);
     }
     const isEven = (): boolean => {
-      const target = cluster.leader?.core?.commit ?? Number.POSITIVE_INFINITY;
-      return cluster.nodes.every((node) => !node.isUp || node.machine.index === target);
+      const leader = cluster.leader?.core;
+      if (leader === undefined || isJoint(leader.conf)) return false;
+      const members = membersOf(leader.conf);
+      return cluster.nodes.every(
+        ({ id, isUp, machine }) =>
+          !isUp || !members.includes(id) || machine.index === leader.commit,
+      );
     };
     this.#advanceTo(clock.now() + plan.livenessMs, isEven);
-    if (!isEven()) throw new Violation('liveness', 'the nodes do not catch up with the leader');
+    if (!isEven()) {
+      const conf = cluster.leader?.core?.conf;
+      const members = conf === undefined ? 'nobody leads' : describeConf(conf);
+      throw new Violation('liveness', `the nodes do not catch up with the leader: ${members}`);
+    }
     cluster.monitor.atEnd();
   }
 

@@ -5,6 +5,7 @@
 import type { Ms, Rng } from '../base/index.js';
 import type { Cluster } from './cluster.js';
 import type { SimNode } from './node.js';
+import { chooseTarget, settleWiped } from './members.js';
 import { exponential, pick, type Strike } from './plan.js';
 
 /** One strike: whom it hits, its chance, its end. */
@@ -46,7 +47,37 @@ export const DEAL: Readonly<Record<Strike, (blow: Blow) => void>> = {
     const to = rng.float() < 0.5 ? {} : { to: otherThan(cluster, node, rng).id };
     node.feed({ kind: 'transfer', ...to });
   },
+  members: changeMembers,
+  wipe: loseDisk,
 };
+
+/** The operator asks whoever leads for other members; often a crash of the leader follows. */
+function changeMembers({ cluster, rng, later, ifActive }: Blow): void {
+  const { leader, clock } = cluster;
+  if (leader === undefined) return;
+  settleWiped(cluster, leader);
+  const target = chooseTarget(cluster, leader, rng);
+  if (target === undefined) return;
+  leader.feed({ kind: 'reconfigure', id: 0, ...target });
+  if (rng.float() >= 0.3) return;
+  const backMs = downMs(cluster, rng);
+  clock.setTimer(span(cluster, rng, 0, 20), () =>
+    ifActive(() => {
+      cluster.crash(leader);
+      later(backMs, () => cluster.boot(leader));
+    }),
+  );
+}
+
+/** One at a time, and never what a quorum would then lack. */
+function loseDisk({ cluster, node }: Blow): void {
+  const { leader, wiped } = cluster;
+  const status = leader?.core?.status();
+  if (wiped !== undefined || status === undefined || !node.isUp) return;
+  const isSettled =
+    status.isConfCommitted && status.outgoing.length === 0 && status.next === undefined;
+  if (isSettled && cluster.mayDamage(node)) cluster.wipe(node);
+}
 
 /** Down for a while after a crash. */
 export function downMs(cluster: Cluster, rng: Rng): Ms {

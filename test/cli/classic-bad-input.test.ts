@@ -169,6 +169,7 @@ const JOB_LINES = [
   'job show 1',
   'job stats',
   'job fairness',
+  'job explain 1',
   'job pause 1',
   'job resume 1',
   'job cancel 1',
@@ -201,6 +202,17 @@ t.test('while there is no leader', async (t) => {
   const world = createWorld();
   world.hasLeader = false;
   t.equal((await world.shell(['list_self', 'list_mem', 'leave', 'join'])).code, 0);
+});
+
+t.test('one command that acts on a node must name it', async (t) => {
+  for (const verb of ['join', 'leave']) {
+    const world = createWorld();
+    const before = world.snapshot();
+    const ran = await world.run(['classic', verb]);
+    checkRefused(t, ran, 2, /which node is to (join|leave)\? Name it: --node NAME/, verb);
+    t.equal(world.snapshot(), before);
+    t.equal((await world.run(['classic', verb, '--node', 'n1'])).code, 0);
+  }
 });
 
 t.test('every job command is among those that are tried', async (t) => {

@@ -187,6 +187,7 @@ export class ClassicWorld {
           state: 'Deployed',
           description: '',
           workers: [],
+          others: [],
           files: [],
         })),
       jobSubmit: async ({ model, batchSize, owner = '', label = '', isPaused, inputs }) => {

@@ -258,13 +258,25 @@ t.test('a model is ready on so many nodes', async (t) => {
     workers: [
       { node: nodeId('n1'), state: 'warm' },
       { node: nodeId('n2'), state: 'failed', error: 'no memory' },
+      { node: nodeId('n10'), state: 'fetched' },
+    ],
+    others: [
+      { node: nodeId('n3'), state: 'prefetched' },
+      { node: nodeId('n4'), state: 'absent' },
     ],
     files: [],
   };
   const ran = await runCli(['model', 'ls', '-o', 'wide'], {
     client: { modelList: async () => [model] },
   });
-  t.match(ran.stdout, /lenet +2 +Deployed +1\/2 .*n1:warm n2:failed\(no memory\)/);
+  t.match(ran.stdout, /lenet +2 +Deployed +1 +1 +1 /);
+  const places = 'n1:running n2:failed\\(no memory\\) n3:prefetched n4:absent n10:loading';
+  t.match(ran.stdout, new RegExp(places));
+  const shown = await runCli(['model', 'show', 'lenet'], {
+    client: { modelList: async () => [model] },
+  });
+  t.match(shown.stdout, /n3 +prefetched/);
+  t.match(shown.stdout, /n10 +loading +fetched/);
 });
 
 t.test('put maps local files and folders to names', async (t) => {

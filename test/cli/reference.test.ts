@@ -11,6 +11,7 @@ import { renderReference } from '../../src/cli/reference.js';
 import { CLASSIC_COMMANDS } from '../../src/cli/classic/index.js';
 
 const path = join(packageRoot(), 'docs/cli.md');
+const C1_TO_C5 = '`C1` `C2` `C3` `C4` `C5`';
 const START = '<!-- reference: written by test/cli/reference.test.ts -->\n';
 const END = '<!-- end of reference -->\n';
 
@@ -25,9 +26,11 @@ t.test('docs/cli.md holds the reference of exactly the commands there are', asyn
   } else t.equal(text.slice(from, to), wanted);
 });
 
-t.test('docs/cli.md names every classic command', async (t) => {
-  const text = readFileSync(path, 'utf8');
-  for (const { name } of CLASSIC_COMMANDS) t.match(text, `\`${name}`, name);
+t.test('docs/cli.md and docs/classic.md name every classic command', async (t) => {
+  for (const file of ['docs/cli.md', 'docs/classic.md']) {
+    const text = readFileSync(join(packageRoot(), file), 'utf8').replace('`C1` to `C5`', C1_TO_C5);
+    for (const { name } of CLASSIC_COMMANDS) t.match(text, `\`${name}`, `${name} in ${file}`);
+  }
 });
 
 t.test('every command has a summary without a full stop, and every argument a help', async (t) => {

@@ -33,6 +33,8 @@ export interface FolderParts {
   readonly labels?: string;
   /** A file of fixtures/, or the bytes themselves. */
   readonly weights?: 'tiny' | 'loop' | Uint8Array;
+  /** Further files, by name. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** A folder on disk; removed with the test's directory. */
@@ -47,6 +49,9 @@ export function makeModelFolder(dir: string, parts: FolderParts = {}): string {
   }
   writeFileSync(join(folder, 'labels.txt'), parts.labels ?? 'red\ngreen\nblue\n');
   writeFileSync(join(folder, 'model.yaml'), parts.manifest ?? TINY_MANIFEST);
+  for (const [name, text] of Object.entries(parts.files ?? {})) {
+    writeFileSync(join(folder, name), text);
+  }
   return folder;
 }
 

@@ -3,23 +3,18 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { createRealClock, createSilentLogger, must } from '../../src/base/index.js';
-import type { EngineItem } from '../../src/idunno/engine.js';
-import { ModelHostPool, type ModelHostPoolOptions } from '../../src/idunno/model-host-pool.js';
+import { must } from '../../src/base/index.js';
+import { createWatchedPool, itemOf } from './host-world.js';
 import { greyImage, makeModelFolder, makeTempDir } from './model-folders.js';
 
 const dir = makeTempDir();
-const pools: ModelHostPool[] = [];
-t.teardown(async () => {
-  await Promise.all(pools.map((pool) => pool.stop()));
-  rmSync(dir, { recursive: true });
-});
+t.teardown(() => rmSync(dir, { recursive: true }));
 t.setTimeout(120_000);
 
 t.test(
   'a model is loaded, warmed up, runs at low priority, and is gone when unloaded',
   async (t) => {
-    const { pool, until } = createPool();
+    const { pool, until } = createWatchedPool(t);
     pool.load({ name: 'tiny', revision: 1, dir: makeModelFolder(dir) });
     t.equal(pool.acquire('tiny', 1), undefined, 'not before it is warm');
     await until('warm');
@@ -38,14 +33,14 @@ t.test(
 );
 
 t.test('a folder that cannot be used is reported as failed, with the reason', async (t) => {
-  const { pool, until } = createPool();
+  const { pool, until } = createWatchedPool(t);
   pool.load({ name: 'bad', revision: 1, dir: makeModelFolder(dir, { labels: 'one\n' }) });
   const error = await until('failed');
   t.match(error, /3 classes, labels.txt has 1 labels/);
 });
 
 t.test('a host that is killed costs its task, and the model is soon warm again', async (t) => {
-  const { pool, until } = createPool();
+  const { pool, until } = createWatchedPool(t);
   pool.load({ name: 'loop', revision: 1, dir: makeModelFolder(dir, { weights: 'loop' }) });
   await until('warm');
   const pid = must(pool.processes('loop', 1)[0], 'a process');
@@ -60,7 +55,7 @@ t.test('a host that is killed costs its task, and the model is soon warm again',
 });
 
 t.test('a run that never returns is ended at its time bound', async (t) => {
-  const { pool, until } = createPool({ inferTimeoutMs: 300 });
+  const { pool, until } = createWatchedPool(t, { inferTimeoutMs: 300 });
   pool.load({ name: 'loop', revision: 1, dir: makeModelFolder(dir, { weights: 'loop' }) });
   await until('warm');
   const seat = must(pool.acquire('loop', 1), 'a seat');
@@ -86,38 +81,6 @@ t.test('a host does not outlive its node, not even inside an endless run', async
   parent.kill('SIGKILL');
   await gone(pid);
 });
-
-/** A pool that remembers its state changes; `until` waits for the next one of a kind. */
-function createPool(options: Partial<ModelHostPoolOptions> = {}) {
-  const deps = { clock: createRealClock(), log: createSilentLogger() };
-  const pool = new ModelHostPool({ slots: 1, threads: 1, ...options }, deps);
-  pools.push(pool);
-  let seen: [string, string][] = [];
-  let wake: () => void = () => undefined;
-  pool.onState((_, state, error) => {
-    seen.push([state, error ?? '']);
-    wake();
-  });
-  const until = async (state: string): Promise<string> => {
-    for (;;) {
-      const at = seen.findIndex(([each]) => each === state);
-      if (at >= 0) {
-        const error = seen[at]?.[1] ?? '';
-        seen = seen.slice(at + 1);
-        return error;
-      }
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-  };
-  return { pool, until };
-}
-
-function itemOf(query: number, level: number): EngineItem {
-  const facts = { query, item: query, repetition: 0, input: `i/${query}`, version: 1 };
-  return { ...facts, bytes: greyImage(level), error: undefined };
-}
 
 function topLabel(result: { lines: Uint8Array }): string {
   const line = JSON.parse(Buffer.from(result.lines).toString()) as { top: [{ label: string }] };

@@ -26,6 +26,7 @@ import {
   type Idunno,
   idunnoModule,
   type Seat,
+  type WorkersWanted,
 } from '../../src/idunno/index.js';
 import type { Wire } from '../../src/net/index.js';
 import type { SdfsClient } from '../../src/sdfs/index.js';
@@ -178,13 +179,13 @@ export class World {
     }
   }
 
-  async deploy(name: string) {
+  async deploy(name: string, workers: WorkersWanted = null) {
     const files = [
       { name: 'model.yaml', bytes: Buffer.from(MANIFEST.replace('NAME', name)) },
       { name: 'model.onnx', bytes: Buffer.from('weights') },
       { name: 'labels.txt', bytes: Buffer.from('a\nb\n') },
     ];
-    return this.clock.runUntil(this.client.deploy(files));
+    return this.clock.runUntil(this.client.deploy(files, { workers }));
   }
 
   /** Lets time pass until the condition holds; fails after `limitMs`. */
@@ -312,7 +313,9 @@ export class World {
     putMany: () => notUsed(),
     versions: () => notUsed(),
     list: () => notUsed(),
-    delete: () => notUsed(),
+    delete: async (name) => {
+      this.files.delete(name);
+    },
     storeOf: () => notUsed(),
     report: () => notUsed(),
   };

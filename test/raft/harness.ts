@@ -4,6 +4,7 @@
  */
 import { must, nodeId, type NodeId, type Rng } from '../../src/base/index.js';
 import {
+  type ConfState,
   type Effect,
   type Entry,
   type Input,
@@ -42,6 +43,8 @@ export interface HarnessOptions {
   /** Current terms, by node number, where they exceed that of the last entry. */
   readonly terms?: Readonly<Record<number, number>>;
   readonly learners?: number;
+  /** So many of the last nodes are not members yet, and empty. */
+  readonly strangers?: number;
   readonly suspects?: readonly number[];
   readonly rng?: Rng;
 }
@@ -71,14 +74,17 @@ export class Harness {
   constructor(size: number, options: HarnessOptions = {}) {
     this.#options = options;
     const ids = Array.from({ length: size }, (_, at) => nodeId(`n${at + 1}`));
-    const learners = ids.slice(size - (options.learners ?? 0));
-    const voters = ids.slice(0, size - learners.length);
-    const conf = { voters, outgoing: [], learners };
+    const memberCount = size - (options.strangers ?? 0);
+    const learners = ids.slice(memberCount - (options.learners ?? 0), memberCount);
+    const voters = ids.slice(0, memberCount - learners.length);
+    const founded: ConfState = { voters, outgoing: [], learners };
     this.nodes = ids.map((id, at) => {
-      const entries = [entryOf(1, 1, 'bootstrap')];
+      const isStranger = at >= memberCount;
+      const conf = isStranger ? { voters: [], outgoing: [], learners: [] } : founded;
+      const entries = isStranger ? [] : [entryOf(1, 1, 'bootstrap')];
       for (const term of options.logs?.[at + 1] ?? [])
         entries.push(entryOf(entries.length + 1, term));
-      const term = options.terms?.[at + 1] ?? entries.at(-1)?.term ?? 1;
+      const term = options.terms?.[at + 1] ?? entries.at(-1)?.term ?? 0;
       return {
         id,
         core: undefined,
@@ -143,6 +149,17 @@ export class Harness {
   propose(number: number, text = 'x', id = 1): readonly Effect[] {
     const data = new TextEncoder().encode(text);
     return this.step(number, { kind: 'propose', proposals: [{ id, timeMs: 0, data }] });
+  }
+
+  /** Asks for these members, by number. */
+  reconfigure(number: number, voters: readonly number[], learners: readonly number[] = []) {
+    const names = (numbers: readonly number[]) => numbers.map((each) => this.node(each).id);
+    return this.step(number, {
+      kind: 'reconfigure',
+      id: 1,
+      voters: names(voters),
+      learners: names(learners),
+    });
   }
 
   send(from: number, to: number, message: Message): readonly Effect[] {

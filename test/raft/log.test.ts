@@ -1,6 +1,7 @@
 /** The log in memory: against slow twins where it is clever, at its borders where it is not. */
 import t from 'tap';
 import { createSeededRng, type Rng } from '../../src/base/index.js';
+import { NO_CONF } from '../../src/raft/conf.js';
 import { RaftLog } from '../../src/raft/log.js';
 import { entryOf } from './harness.js';
 
@@ -12,10 +13,10 @@ function randomTerms(rng: Rng, length: number): number[] {
   });
 }
 
-function logOf(terms: readonly number[], snapshot = { index: 0, term: 0 }): RaftLog {
+function logOf(terms: readonly number[], { index, term } = { index: 0, term: 0 }): RaftLog {
   return new RaftLog(
-    snapshot,
-    terms.map((term, at) => entryOf(snapshot.index + at + 1, term)),
+    { index, term, conf: NO_CONF },
+    terms.map((entryTerm, at) => entryOf(index + at + 1, entryTerm)),
   );
 }
 
@@ -129,7 +130,7 @@ t.test('entries that never left memory need no truncation on the disk', (t) => {
 
 t.test('a slice is bounded by entries and bytes, and never empty where there is an entry', (t) => {
   const log = new RaftLog(
-    { index: 0, term: 0 },
+    { index: 0, term: 0, conf: NO_CONF },
     [1, 2, 3, 4].map((index) => ({ ...entryOf(index, 1), data: new Uint8Array(1_000) })),
   );
   t.equal(log.slice(1, 3, 1e9).length, 3);

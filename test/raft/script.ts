@@ -4,7 +4,7 @@
  * read the difference. (After etcd-io/raft `testdata/`.)
  *
  * Commands (nodes by number):
- *   cluster N [limit NAME=VALUE ...] [log I=TERM,TERM ...] [term I=TERM ...] [suspect I]
+ *   cluster N [strangers=COUNT] [limit NAME=VALUE ...] [log I=TERM,TERM ...] [term I=TERM ...] [suspect I]
  *             [learners COUNT]    (the last COUNT nodes)
  *   quiet COMMAND     any command, without a word
  *   tick N            the node's own timer rings
@@ -14,6 +14,9 @@
  *   propose N TEXT
  *   read N ID
  *   transfer N [TO]
+ *   renew N PEER      N asks that PEER starts over as a learner
+ *   join N TERM       starts again as one that nobody knows: empty, suspect, in that term
+ *   reconfigure N VOTER,VOTER [LEARNER,LEARNER]
  *   peer-down N PEER, peer-up N PEER
  *   crash N, restart N, wipe N INDEX    (wipe: the log loses everything after INDEX)
  *   hold-disk N, sync N [COUNT], free-disk N
@@ -27,9 +30,11 @@
  *                                 of it; INDEX: an older one than what FROM has applied
  *   status, logs
  */
+import { must } from '../../src/base/index.js';
 import {
   describeEffect,
   describeMessage,
+  NO_CONF,
   type Message,
   type RaftLimits,
 } from '../../src/raft/index.js';
@@ -87,6 +92,7 @@ class Runner {
     const terms: Record<number, number> = {};
     const suspects: number[] = [];
     let learners = 0;
+    let strangers = 0;
     let into = 'limit';
     for (const arg of args.slice(1)) {
       const [name = '', value] = arg.split('=');
@@ -97,6 +103,7 @@ class Runner {
       else if (into === 'suspect') suspects.push(Number(name));
       else if (into === 'log') logs[Number(name)] = (value ?? '').split(',').map(Number);
       else if (into === 'term') terms[Number(name)] = Number(value);
+      else if (name === 'strangers') strangers = Number(value);
       else limits[name] = Number(value);
     }
     const options: HarnessOptions = {
@@ -105,6 +112,7 @@ class Runner {
       terms,
       suspects,
       learners,
+      strangers,
     };
     this.#harness = new Harness(Number(args[0]), options);
     this.#stashed = [];
@@ -143,6 +151,17 @@ class Runner {
       case 'transfer': {
         const to = args[1] === undefined ? {} : { to: harness.node(Number(args[1])).id };
         harness.step(number, { kind: 'transfer', ...to });
+        break;
+      }
+      case 'renew': {
+        const { voters } = harness.status(number);
+        const renew = [harness.node(Number(args[1])).id];
+        harness.step(number, { kind: 'reconfigure', id: 1, voters, learners: [], renew });
+        break;
+      }
+      case 'reconfigure': {
+        const [voters = [], learners = []] = args.slice(1).map((arg) => arg.split(',').map(Number));
+        harness.reconfigure(number, voters, learners);
         break;
       }
       case 'peer-down':
@@ -190,6 +209,12 @@ class Runner {
         harness.crash(number);
         break;
       case 'restart':
+        harness.restart(number);
+        break;
+      case 'join':
+        node.snapshot = { index: 0, term: 0, conf: NO_CONF };
+        node.hardState = { term: Number(args[1]), vote: undefined };
+        node.isSuspect = true;
         harness.restart(number);
         break;
       case 'wipe':
@@ -272,7 +297,8 @@ class Runner {
     const { applied: newest, term } = harness.status(from);
     const index = older === undefined ? newest : Number(older);
     const entry = [...entries, ...applied].find((candidate) => candidate.index === index);
-    const meta = { index, term: entry?.term ?? snapshot.term, conf: snapshot.conf };
+    const conf = must(harness.core(from).confAt(index), 'the configuration of the snapshot');
+    const meta = { index, term: entry?.term ?? snapshot.term, conf };
     harness.step(to, { kind: 'snapshot-received', from: id, term, meta });
     return index;
   }

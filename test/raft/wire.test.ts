@@ -37,7 +37,7 @@ const MESSAGES: readonly Message[] = [
   },
   { type: 'append-reply', term: 5, ok: false, index: 9, hintIndex: 7, hintTerm: 2 },
   { type: 'heartbeat', term: 5, commit: 8, read: 77 },
-  { type: 'heartbeat-reply', term: 5, read: 77, verified: 6 },
+  { type: 'heartbeat-reply', term: 5, read: 77, verified: 6, suspect: false },
   { type: 'timeout-now', term: 5 },
   { type: 'catch-up', term: 5, id: 4_000_000_000 },
   { type: 'catch-up-reply', term: 5, id: 4_000_000_000, index: 12 },

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -89,6 +89,14 @@ async function endCluster(cluster: Cluster): Promise<void> {
   await rm(cluster.folder, { recursive: true, force: true });
 }
 
+/** The file is written in the background; its content is looked at until it fits. */
+async function untilFile(path: string, fits: (text: string) => boolean): Promise<void> {
+  for (const endMs = clock.now() + GUARD_MS; clock.now() < endMs; await clock.sleep(50)) {
+    if (fits(await readFile(path, 'utf8').catch(() => ''))) return;
+  }
+  throw new Error(`${path}: not in 60 s`);
+}
+
 function allSee(nodes: readonly Membership[], name: string, state: MemberState | undefined) {
   return () => nodes.every((node) => node.get(nodeId(name))?.state === state);
 }
@@ -126,6 +134,37 @@ t.test('five threads find each other, bury one that dies and let one leave', asy
   await until(others, allActive(others, 4), 'n5 back');
   await endCluster(cluster);
 });
+
+t.test(
+  'the last known members are kept in a file and introduce a node that starts anew',
+  async (t) => {
+    const cluster = await startCluster(3);
+    const { nodes, folder, logger, ports } = cluster;
+    const path = join(folder, 'n3', 'swim', 'last-members.json');
+    await untilFile(path, (text) => text.includes('"n1"') && text.includes('"n2"'));
+    await Promise.all(nodes.map((node) => node.stop()));
+    // Nothing but that file can bring them together: neither side's config names the other.
+    const config = membershipConfig(ports, { preset: 'test' });
+    const start = (self: string, known: readonly string[], data: string) =>
+      createMembership({
+        config: { ...config, nodes: config.nodes.filter(({ name }) => known.includes(name)) },
+        self: nodeId(self),
+        bootEpoch: 2,
+        bootWallMs: Math.round(clock.wall()),
+        dataDir: join(folder, data),
+        clock,
+        logger,
+      });
+    const again = await Promise.all([
+      start('n1', ['n1', 'n2'], 'new-n1'),
+      start('n2', ['n1', 'n2'], 'new-n2'),
+      start('n3', ['n3'], 'n3'),
+    ]);
+    await until(again, allActive(again, 3), 'all Active through the file of n3');
+    t.pass('all Active through the file of n3');
+    await endCluster({ ...cluster, nodes: again });
+  },
+);
 
 t.test('a main thread that stands still is reported as stalled, and is not dead', async (t) => {
   const cluster = await startCluster(3);

@@ -2,6 +2,7 @@
  * `idunno classic …`: the classic course commands one at a time, as the prompt of `--node` runs
  * them. What one of them says is remembered for the next one in the cluster, not in a prompt.
  */
+import { IdunnoError } from '../../base/index.js';
 import {
   CLASSIC_COMMANDS,
   type ClassicCommand,
@@ -11,6 +12,7 @@ import {
 import type { CommandContext, CommandSpec } from '../types.js';
 
 const TIMEOUT_MS = 15_000;
+const ACTS_ON_NODE: ReadonlySet<string> = new Set(['join', 'leave']);
 
 /** The node of a prompt is the one that is named, else whichever answers. */
 export async function classicStateOf(context: CommandContext): Promise<ClassicState> {
@@ -39,6 +41,11 @@ function oneShot(command: ClassicCommand): CommandSpec {
       ...(at < required ? {} : { optional: true }),
     })),
     async run(context) {
+      // Whichever node answers will do for the rest; these two act on the node itself.
+      if (ACTS_ON_NODE.has(command.name) && context.target.node === undefined) {
+        const text = `which node is to ${command.name}? Name it: --node NAME, or IDUNNO_NODE`;
+        throw new IdunnoError('USAGE', text);
+      }
       const given = command.args.map((name) => context.optionalArg(name));
       const args = given.filter((arg) => arg !== undefined);
       await runClassic(command, await classicStateOf(context), args);

@@ -1,6 +1,6 @@
 /** `idunno job …`: batches of queries on a model. */
 import { IdunnoError } from '../../base/index.js';
-import type { JobInfo, JobSpec, JobStats, ResultLine } from '../../idunno/index.js';
+import type { JobExplanation, JobInfo, JobSpec, JobStats, ResultLine } from '../../idunno/index.js';
 import type { ApiClient } from '../api-client.js';
 import { BATCH_SIZE_MAX } from '../contract.js';
 import { formatDecimal, formatDuration, formatTime, plural } from '../format.js';
@@ -251,6 +251,41 @@ const fairness: CommandSpec = {
   },
 };
 
+const explain: CommandSpec = {
+  noun: 'job',
+  verb: 'explain',
+  summary: 'why it runs as fast as it does: where its model is loaded, rates, scaling decisions',
+  args: [ID],
+  async run(context) {
+    const { client, id } = await jobOf(context);
+    const found = await client.jobExplain(id);
+    if (context.out.format === 'json') return context.out.item('explanation', found, []);
+    context.out.line(`job ${found.id} on ${found.model} r${found.revision}: ${found.state}`);
+    for (const sentence of found.why) context.out.line(`  ${sentence}`);
+    showRates(context, found);
+    if (found.decisions.length === 0) return;
+    context.out.line('where models were loaded, newest first:');
+    for (const { atMs, model, added, removed, reason } of found.decisions) {
+      const change = [...added.map((name) => `+${name}`), ...removed.map((name) => `-${name}`)];
+      context.out.line(`  ${formatTime(atMs)}  ${model} ${change.join(' ')}: ${reason}`);
+    }
+  },
+};
+
+function showRates(context: CommandContext, found: JobExplanation): void {
+  if (found.rates.length === 0) return;
+  context.out.list('rates', found.rates, [
+    { title: 'model', value: (row) => row.model },
+    { title: 'jobs', value: (row) => row.jobs.join(',') },
+    { title: 'items/s', value: (row) => formatDecimal(row.itemsPerSecond, 2), align: 'right' },
+    { title: 'warm on', value: (row) => String(row.warm), align: 'right' },
+  ]);
+  const gap = found.gap === undefined ? 'none: fewer than two models work' : percent(found.gap);
+  const limit = found.threshold === undefined ? 'the rule is off' : percent(found.threshold);
+  const window = formatDuration(found.windowMs);
+  context.out.line(`gap: ${gap} over the last ${window}; a worker is added above: ${limit}`);
+}
+
 function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
@@ -362,6 +397,7 @@ export const JOB_COMMANDS: readonly CommandSpec[] = [
   show,
   stats,
   fairness,
+  explain,
   pause,
   resume,
   cancel,

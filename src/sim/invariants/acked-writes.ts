@@ -2,8 +2,8 @@
  * A write that was acknowledged is in the history, where the acknowledgement says, and stays there;
  * a write that was refused never takes effect. Every other outcome is unknown and may be either.
  */
-import type { LogIndex } from '../../base/index.js';
-import type { Effect } from '../../raft/index.js';
+import { type LogIndex, must, type NodeId } from '../../base/index.js';
+import { type Effect, membersOf } from '../../raft/index.js';
 import type { Operation } from '../history.js';
 import { decodeWrite } from '../machine.js';
 import type { ClusterView, NodeView } from '../monitor.js';
@@ -46,11 +46,22 @@ export class AckedWrites implements Invariant {
 
   atEnd(): void {
     const last = Math.max(0, ...this.#acked.keys());
+    const members = this.#members();
     for (const { node } of this.#cluster.nodes.values()) {
       // The content up to there is compared by state-machine-safety.
-      if (!node.isUp || node.machine.index >= last) continue;
+      if (!node.isUp || !members.includes(node.id) || node.machine.index >= last) continue;
       this.#fail(`${node.id} ends at ${node.machine.index}, acknowledged is ${last}`);
     }
+  }
+
+  /** By whoever leads last: who was removed is not told what is committed. */
+  #members(): readonly NodeId[] {
+    let newest: NodeView | undefined;
+    for (const view of this.#cluster.nodes.values()) {
+      const isLeader = view.node.core?.role === 'leader';
+      if (isLeader && (newest === undefined || view.term > newest.term)) newest = view;
+    }
+    return membersOf(must(newest?.node.core, 'a leader at the end').conf);
   }
 
   #fail(what: string): never {

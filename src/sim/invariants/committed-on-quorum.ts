@@ -1,9 +1,11 @@
 /**
- * What is committed is durable on a majority at that very moment, the leader included only as far
- * as its own disk has it (Raft §5.3 "committed"; dissertation §10.2.1). This is what an
- * acknowledged write rests on when machines lose power. A disk that rotted counts with what it had:
- * its node does not vote before it has that again.
+ * What is committed is durable on a quorum of the voters at that very moment, the leader included
+ * only as far as its own disk has it (Raft §5.3 "committed", §6 for joint configurations;
+ * dissertation §10.2.1). This is what an acknowledged write rests on when machines lose power. A disk
+ * that rotted counts with what it had: its node does not vote before it has that again.
  */
+import { must, type NodeId } from '../../base/index.js';
+import { describeConf, hasQuorum, membersOf } from '../../raft/index.js';
 import type { ClusterView, NodeView } from '../monitor.js';
 import { Violation } from '../violation.js';
 import type { Invariant } from './invariant.js';
@@ -22,14 +24,16 @@ export class CommittedOnQuorum implements Invariant {
     for (; this.#checked < committed.length; this.#checked += 1) {
       const index = this.#checked;
       const term = committed[index]?.term;
-      let holders = 0;
-      for (const { node } of nodes.values()) {
-        if (term !== undefined && node.disk.hasOrHad(index, term)) holders += 1;
-      }
-      if (2 * holders > nodes.size) continue;
+      if (term === undefined) continue;
+      const holds = (voter: NodeId): boolean =>
+        nodes.get(voter)?.node.disk.hasOrHad(index, term) ?? false;
+      const conf = must(view.node.core, 'the core of who commits').conf;
+      if (hasQuorum(conf, holds)) continue;
+      const holders = membersOf(conf).filter(holds);
       throw new Violation(
         this.name,
-        `${view.node.id} commits ${index}.${term}, durable on ${holders} of ${nodes.size}`,
+        `${view.node.id} commits ${index}.${term}, durable on ${holders.join(',')} only: ` +
+          describeConf(conf),
       );
     }
   }

@@ -3,7 +3,8 @@
  * the logs as they are on the disks, and so never (Raft §5.4.1, §5.4.2). This sees at once what
  * Leader Completeness sees only when such a node does win, as in figure 8 of the paper.
  */
-import type { LogIndex, Term } from '../../base/index.js';
+import type { LogIndex, NodeId, Term } from '../../base/index.js';
+import { describeConf, hasQuorum, isVoter } from '../../raft/index.js';
 import type { SimDisk } from '../disk.js';
 import type { ClusterView, NodeView } from '../monitor.js';
 import { Violation } from '../violation.js';
@@ -25,17 +26,22 @@ export class CommittedSurvives implements Invariant {
     const index = committed.length - 1;
     this.#checked = committed.length;
     const term = committed[index]?.term ?? 0;
-    const disks = [...this.#cluster.nodes.values()].map(({ node }) => node.disk);
     // Who may have forgotten what it promised has no vote, and does not campaign.
-    const electorate = disks.filter((disk) => !disk.isSuspect);
-    for (const disk of electorate) {
-      if (has(disk, index, term)) continue;
-      const voters = electorate.filter((other) => isUpToDate(disk, other)).length;
-      if (2 * voters <= disks.length) continue;
+    const { nodes } = this.#cluster;
+    for (const { node } of nodes.values()) {
+      const { disk } = node;
+      // Whom it would ask is what its own log says, which may be behind.
+      if (has(disk, index, term) || disk.isSuspect || !isVoter(disk.conf, node.id)) continue;
+      const wouldVote = (voter: NodeId): boolean => {
+        const other = nodes.get(voter)?.node;
+        const mayVote = other !== undefined && !other.disk.isSuspect;
+        return mayVote && isUpToDate(disk, other.disk);
+      };
+      if (!hasQuorum(disk.conf, wouldVote)) continue;
       throw new Violation(
         this.name,
         `${view.node.id} commits ${index}.${term}, but a node that ends at ` +
-          `${disk.lastIndex}.${lastTerm(disk)} lacks it and could win ${voters} votes`,
+          `${disk.lastIndex}.${lastTerm(disk)} lacks it and could win: ${describeConf(disk.conf)}`,
       );
     }
   }

@@ -11,11 +11,11 @@ import type { Invariant } from './invariant.js';
 
 export class Monotonic implements Invariant {
   readonly name = 'monotonic';
-  readonly #shown = new Map<NodeId, Term>();
+  readonly #shown = new Map<string, Term>();
 
   onBoot(view: NodeView, stored: StoredState): void {
-    const shown = this.#shown.get(view.node.id) ?? 0;
     const { term } = stored.hardState;
+    const shown = this.#shown.get(idOf(view)) ?? 0;
     if (term < shown) this.#fail(view, `boots in term ${term} after it spoke in term ${shown}`);
   }
 
@@ -23,8 +23,8 @@ export class Monotonic implements Invariant {
     // A pre-vote and its grant speak of a term that nobody is in yet.
     if (message.type === 'pre-vote') return;
     if (message.type === 'pre-vote-reply' && message.granted) return;
-    const shown = this.#shown.get(view.node.id) ?? 0;
-    this.#shown.set(view.node.id, Math.max(shown, message.term));
+    const shown = this.#shown.get(idOf(view)) ?? 0;
+    this.#shown.set(idOf(view), Math.max(shown, message.term));
   }
 
   onEffect(view: NodeView, effect: Effect): void {
@@ -47,4 +47,9 @@ export class Monotonic implements Invariant {
   #fail(view: NodeView, what: string): never {
     throw new Violation(this.name, `${view.node.id} ${what}`);
   }
+}
+
+/** A node whose disk was lost is another one under the same name. */
+function idOf({ node }: NodeView): string {
+  return `${node.id}#${node.incarnation}`;
 }

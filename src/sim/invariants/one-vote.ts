@@ -13,12 +13,13 @@ export class OneVote implements Invariant {
   readonly #votes = new Map<string, NodeId>();
 
   onSend(view: NodeView, to: NodeId, message: Message): void {
-    const { id } = view.node;
-    if (message.type === 'vote') this.#record(id, message.term, id);
+    // A node whose disk was lost is another one under the same name, and was taken out before.
+    const id = `${view.node.id}#${view.node.incarnation}`;
+    if (message.type === 'vote') this.#record(id, message.term, view.node.id);
     else if (message.type === 'vote-reply' && message.granted) this.#record(id, message.term, to);
   }
 
-  #record(voter: NodeId, term: number, candidate: NodeId): void {
+  #record(voter: string, term: number, candidate: NodeId): void {
     const key = `${voter} ${term}`;
     const known = this.#votes.get(key) ?? candidate;
     this.#votes.set(key, known);

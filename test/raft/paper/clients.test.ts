@@ -51,7 +51,15 @@ t.test('a read waits for a majority that answers a heartbeat sent after it', (t)
   cluster.step(1, { kind: 'read-index', id: 1 });
   const number = 1;
   const answer = (from: number, read: number): string[] =>
-    kinds(cluster.send(from, 1, { type: 'heartbeat-reply', term: 2, read, verified: 2 }));
+    kinds(
+      cluster.send(from, 1, {
+        type: 'heartbeat-reply',
+        term: 2,
+        read,
+        verified: 2,
+        suspect: false,
+      }),
+    );
   t.same(answer(2, number - 1), [], 'an answer to an older heartbeat');
   t.same(answer(3, number - 1), []);
   t.same(answer(2, number), []);
@@ -66,7 +74,7 @@ t.test('an answer for a later read confirms all earlier ones, once', (t) => {
   cluster.packets = [];
   cluster.step(1, { kind: 'read-index', id: 2 });
   cluster.tick(1);
-  const reply = { type: 'heartbeat-reply', term: 2, read: 2, verified: 2 } as const;
+  const reply = { type: 'heartbeat-reply', term: 2, read: 2, verified: 2, suspect: false } as const;
   t.same(kinds(cluster.send(2, 1, reply)), ['read-ready', 'read-ready']);
   t.same(kinds(cluster.send(3, 1, reply)), []);
   t.end();
@@ -77,7 +85,7 @@ t.test('reads that come while a round is on its way share the next one', (t) => 
   cluster.elect(1);
   t.equal(cluster.step(1, { kind: 'read-index', id: 1 }).length, 2);
   for (let id = 2; id < 100; id += 1) t.same(cluster.step(1, { kind: 'read-index', id }), []);
-  const reply = { type: 'heartbeat-reply', term: 2, read: 1, verified: 2 } as const;
+  const reply = { type: 'heartbeat-reply', term: 2, read: 1, verified: 2, suspect: false } as const;
   t.same(kinds(cluster.send(2, 1, reply)), ['read-ready', 'send', 'send']);
   t.end();
 });

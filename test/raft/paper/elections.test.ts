@@ -286,18 +286,21 @@ t.test('a pre-vote changes nothing at the node that is asked', (t) => {
   t.end();
 });
 
-t.test('a learner neither campaigns nor votes, and no majority counts it', (t) => {
-  const cluster = new Harness(3, { learners: 1 });
-  t.equal(cluster.core(3).nextDeadline(), Number.POSITIVE_INFINITY);
-  const [reply] = sent(cluster.send(1, 3, vote(2)));
-  t.match(reply?.message, { type: 'vote-reply', granted: false });
-  cluster.packets = [];
-  cluster.tick(1);
-  t.notOk(
-    cluster.packets.some(({ to }) => to === 'n3'),
-    'it is not asked',
-  );
-  cluster.send(3, 1, { type: 'pre-vote-reply', term: 2, granted: true });
-  t.equal(cluster.status(1).role, 'pre-candidate', 'its word does not help');
-  t.end();
-});
+t.test(
+  'a learner does not campaign, and no majority counts its vote, which it gives when asked',
+  (t) => {
+    const cluster = new Harness(3, { learners: 1 });
+    t.equal(cluster.core(3).nextDeadline(), Number.POSITIVE_INFINITY);
+    const [reply] = sent(cluster.send(1, 3, vote(2)));
+    t.match(reply?.message, { type: 'vote-reply', granted: true });
+    cluster.packets = [];
+    cluster.tick(1);
+    t.notOk(
+      cluster.packets.some(({ to }) => to === 'n3'),
+      'it is not asked',
+    );
+    cluster.send(3, 1, { type: 'pre-vote-reply', term: 2, granted: true });
+    t.equal(cluster.status(1).role, 'pre-candidate', 'its word does not help');
+    t.end();
+  },
+);
