@@ -3,7 +3,12 @@
  *
  *     lock            the process that has it (real-lock.ts)
  *     identity.json   cluster, node, coordinators at first boot, incarnation; never changes
+ *     identity.copy.json   the same, for when the first is damaged
  *     epoch.json      the boot epoch of the last start
+ *
+ * Each file carries its checksum. A damaged identity is taken from its copy, or drawn anew from the
+ * config where both are gone (then this node is another incarnation); a damaged epoch starts at the
+ * clock again. What was repaired is told to the caller.
  *
  * It refuses data of another cluster or node (FOREIGN_DATA) and of a newer format. The boot epoch
  * is durable before it is used. It starts at the seconds of the wall clock, so that a node whose
@@ -11,11 +16,14 @@
  */
 import { join } from 'node:path';
 import type { ClusterConfig } from './config-types.js';
+import { crc32c } from './crc.js';
 import { IdunnoError, isIdunnoError } from './errors.js';
 import type { BootEpoch, NodeId } from './ids.js';
 import { KIB } from './limits.js';
 import type { FolderLock } from './real-lock.js';
 import type { Clock, Disk, Rng } from './runtime.js';
+
+const IDENTITY_FILES = ['identity.json', 'identity.copy.json'] as const;
 
 /** Version of everything below the folder. */
 const FORMAT_VERSION = 1;
@@ -38,6 +46,8 @@ export interface DataFolder {
   readonly bootEpoch: BootEpoch;
   /** Was the folder made just now? */
   readonly isNew: boolean;
+  /** Files that were damaged or missing and have been written anew. */
+  readonly repaired: readonly string[];
   /** Lets another process have it. */
   close(): Promise<void>;
 }
@@ -53,28 +63,37 @@ export interface DataFolderOptions {
   readonly lock?: (path: string) => Promise<FolderLock>;
 }
 
-/** Throws FOLDER_LOCKED, FOREIGN_DATA, CORRUPT and the disk's errors. */
+/** Throws FOLDER_LOCKED, FOREIGN_DATA and the disk's errors; CORRUPT for a file of another shape. */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const { path, disk } = options;
   await disk.mkdir(path);
   const lock = await options.lock?.(path);
   try {
-    const known = await readJson(disk, join(path, 'identity.json'));
-    const isNew = known === undefined;
-    const identity = isNew ? await createIdentity(options) : checkIdentity(known, options);
-    const bootEpoch = await nextEpoch(options);
+    const repaired: string[] = [];
+    const copies = await Promise.all(
+      IDENTITY_FILES.map((file) => readSealed(disk, join(path, file))),
+    );
+    const isNew = copies.every((copy) => copy === 'missing');
+    const known = copies.find((copy) => typeof copy === 'object');
+    const identity = known === undefined ? createIdentity(options) : checkIdentity(known, options);
+    for (const [at, file] of IDENTITY_FILES.entries()) {
+      if (typeof copies[at] === 'object') continue;
+      await writeSealed(disk, join(path, file), identity);
+      if (!isNew) repaired.push(file);
+    }
+    const bootEpoch = await nextEpoch(options, repaired);
     const close = async () => lock?.release();
-    return { path, identity, bootEpoch, isNew, close };
+    return { path, identity, bootEpoch, isNew, repaired, close };
   } catch (error) {
     await lock?.release();
     throw error;
   }
 }
 
-async function createIdentity(options: DataFolderOptions): Promise<DataIdentity> {
+function createIdentity(options: DataFolderOptions): DataIdentity {
   const { config, rng } = options;
   const words = [rng.nextU32(), rng.nextU32(), rng.nextU32(), rng.nextU32()];
-  const identity: DataIdentity = {
+  return {
     formatVersion: FORMAT_VERSION,
     cluster: config.cluster,
     fingerprint: config.fingerprint,
@@ -82,8 +101,6 @@ async function createIdentity(options: DataFolderOptions): Promise<DataIdentity>
     node: options.node,
     incarnation: words.map((word) => word.toString(16).padStart(8, '0')).join(''),
   };
-  await writeJson(options.disk, join(options.path, 'identity.json'), identity);
-  return identity;
 }
 
 function checkIdentity(known: Record<string, unknown>, options: DataFolderOptions): DataIdentity {
@@ -137,41 +154,52 @@ function parseIdentity(known: Record<string, unknown>, file: string): DataIdenti
   };
 }
 
-async function nextEpoch(options: DataFolderOptions): Promise<BootEpoch> {
-  const file = join(options.path, 'epoch.json');
-  const known = await readJson(options.disk, file);
-  let epoch = Math.floor(options.clock.wall() / 1000);
-  if (known !== undefined) {
-    const last = known['epoch'];
-    if (typeof last !== 'number' || !Number.isSafeInteger(last)) throw damaged(file);
-    epoch = last + 1;
-  }
-  await writeJson(options.disk, file, { epoch });
+/** More starts than one a second are rarer than a clock that is right: it is newer than any before. */
+async function nextEpoch(options: DataFolderOptions, repaired: string[]): Promise<BootEpoch> {
+  const { disk, clock, path } = options;
+  const file = join(path, 'epoch.json');
+  const known = await readSealed(disk, file);
+  const last = typeof known === 'object' ? known['epoch'] : undefined;
+  const isKnown = typeof last === 'number' && Number.isSafeInteger(last);
+  if (!isKnown && known !== 'missing') repaired.push('epoch.json');
+  const epoch = isKnown ? last + 1 : Math.floor(clock.wall() / 1000);
+  await writeSealed(disk, file, { epoch });
   return epoch;
 }
 
-async function readJson(disk: Disk, file: string): Promise<Record<string, unknown> | undefined> {
+/** The values of a file whose checksum is right. */
+async function readSealed(
+  disk: Disk,
+  file: string,
+): Promise<Record<string, unknown> | 'missing' | 'damaged'> {
   let bytes: Uint8Array;
   try {
     bytes = await disk.readFile(file, FILE_BYTES_MAX);
   } catch (error) {
-    if (isIdunnoError(error, 'LOCAL_FILE_NOT_FOUND')) return undefined;
+    if (isIdunnoError(error, 'LOCAL_FILE_NOT_FOUND')) return 'missing';
     throw error;
   }
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+    const { crc, ...value } = JSON.parse(new TextDecoder().decode(bytes)) as object & {
+      crc?: unknown;
+    };
+    if (crc === crcOf(value)) return value as Record<string, unknown>;
   } catch {
-    // Told below: what is not JSON is as damaged as what is not an object.
+    // What is not JSON is damaged.
   }
-  throw damaged(file);
+  return 'damaged';
 }
 
-async function writeJson(disk: Disk, file: string, value: object): Promise<void> {
-  await disk.writeFileDurable(file, new TextEncoder().encode(`${JSON.stringify(value)}\n`));
+async function writeSealed(disk: Disk, file: string, value: object): Promise<void> {
+  const text = JSON.stringify({ ...value, crc: crcOf(value) });
+  await disk.writeFileDurable(file, new TextEncoder().encode(`${text}\n`));
+}
+
+function crcOf(value: object): number {
+  return crc32c(new TextEncoder().encode(JSON.stringify(value)));
 }
 
 function damaged(file: string): IdunnoError {
-  const text = `${file} is damaged: restore it, or move the whole folder away to start anew`;
+  const text = `${file} does not say whose data this is: restore it, or move the folder away`;
   return new IdunnoError('CORRUPT', text, { path: file });
 }

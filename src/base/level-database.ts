@@ -166,7 +166,8 @@ function levelError(error: unknown, action: string, path: string): IdunnoError {
   if (error instanceof IdunnoError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const code = (error as { code?: string } | undefined)?.code ?? '';
-  if (code === 'LEVEL_CORRUPTION' || /corrupt/i.test(text)) {
+  const isFileMissing = action === 'open' && /no such file|does not exist|directory/i.test(text);
+  if (code === 'LEVEL_CORRUPTION' || /corrupt/i.test(text) || isFileMissing) {
     return new IdunnoError('CORRUPT', `the database ${path} is damaged: ${text}`, { path }, error);
   }
   if (/no space left|disk quota/i.test(text)) {

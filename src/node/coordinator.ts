@@ -15,6 +15,7 @@ import type { Rpc } from '../net/index.js';
 import { LevelLogStore, RaftDriver } from '../raft/index.js';
 import { sdfsModule } from '../sdfs/index.js';
 import { StateMachine, StoreService } from '../store/index.js';
+import { openLogDatabase } from './log-database.js';
 
 export interface CoordinatorOptions {
   readonly config: ClusterConfig;
@@ -49,10 +50,10 @@ export async function createCoordinator(
   const rng = runtime.rng.fork('raft');
   const folder = join(node.dataDir, 'raft');
   await disk.mkdir(folder);
-  const db = await openDatabase(join(folder, 'log'), { compression: false });
+  const { db, damage, replace } = await openLogDatabase(join(folder, 'log'), runtime, log);
   const logStore = new LevelLogStore(
-    { folder, watermarkPath: join(folder, 'watermark') },
-    { db, disk, clock, log },
+    { folder, watermarkPath: join(folder, 'watermark'), damage },
+    { db, replaceDb: replace, disk, clock, log },
   );
   let machine: StateMachine;
   try {

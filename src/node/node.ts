@@ -99,6 +99,9 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
   );
   const folder = await openFolder(config, node, parts);
   undo.push(['folder', () => folder.close()]);
+  if (folder.repaired.length > 0) {
+    log.error('node.files-repaired', { files: folder.repaired.join(', '), folder: folder.path });
+  }
   const { bootEpoch } = folder;
 
   const rpc = createRpc({

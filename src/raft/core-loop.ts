@@ -28,6 +28,7 @@ import type {
   ConfState,
   Effect,
   Entry,
+  HardState,
   Input,
   LogStore,
   Message,
@@ -59,6 +60,8 @@ export interface CoreLoopParts {
   readonly onReconfigured: (answer: ReconfigureAnswer) => void;
   readonly onConf: (effect: ConfEffect) => void;
   readonly sendSnapshot: (to: NodeId) => void;
+  /** A suspect node has everything again. */
+  readonly onTrusted: () => void;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -86,11 +89,13 @@ export class CoreLoop {
   #timer: Timer | undefined;
   #timerAt: Ms = 0;
   #isInboxDrained = false;
+  #isSuspect: boolean;
 
   constructor(parts: CoreLoopParts) {
     const { stored, clock, machine, logStore, onFailure } = parts;
     this.#parts = parts;
     this.#core = new RaftCore(parts.core, stored, clock.now());
+    this.#isSuspect = this.#core.isSuspect;
     this.#applies = new ApplyLoop(stored.applied, {
       machine,
       clock,
@@ -157,6 +162,10 @@ export class CoreLoop {
       this.#isFeeding = false;
     }
     this.#arm();
+    if (this.#isSuspect && !this.#core.isSuspect) {
+      this.#isSuspect = false;
+      this.#parts.onTrusted();
+    }
   }
 
   /** Proposals of one turn go together; while the disk is busy they wait for it. */
@@ -170,6 +179,10 @@ export class CoreLoop {
       this.#isFlushPlanned = false;
       this.#flush();
     });
+  }
+
+  get hardState(): HardState {
+    return this.#disk.hardState;
   }
 
   /** From now on nothing is done. Resolves when the disk has ended what it was given. */

@@ -43,6 +43,11 @@ export class DiskPipeline {
     return this.#outstanding === 0 && !this.#isInstalling;
   }
 
+  /** Handed to the disk; durable once drained. */
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
   /** How long the newest finished write took. */
   get lastWriteMs(): Ms {
     return this.#lastWriteMs;

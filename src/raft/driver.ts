@@ -11,7 +11,8 @@
  *            └───────────────────────────────────────┴──▶ roles, proposals, reads
  *
  *     new ──▶ waiting (empty folder: first-boot.ts) ──▶ running ──▶ stopped
- *       └──────────────────────────────────────────────▶   └────▶ failed (onFatal)
+ *       └──────────────────────────────────────────────▶ │  ▲ └───▶ failed (onFatal)
+ *                                                        └──┘ resync: damage was found
  *
  * Proposals are batched naturally: what comes while the disk is busy goes into the next write.
  * A failed log write, a failed machine and a broken invariant are fatal: `onFatal`, then silence.
@@ -36,6 +37,7 @@ import type { RaftLimits } from './config.js';
 import type { ConfTarget } from './conf.js';
 import { type ConfEffect, CoreLoop } from './core-loop.js';
 import { describeConf } from './describe.js';
+import { DoubtWatch } from './doubt-watch.js';
 import { FirstBoot, foundingOf } from './first-boot.js';
 import { PendingChanges } from './pending-changes.js';
 import {
@@ -46,7 +48,7 @@ import {
   Reads,
   type WaitOptions,
 } from './pending.js';
-import { assertNoState, reconcile } from './reconcile.js';
+import { type Reconciled, reconcile } from './reconcile.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
 import type { RaftStatus } from './status.js';
 import type { LogStore, RaftTiming, ReplicatedMachine, Role, StoredState } from './types.js';
@@ -93,6 +95,10 @@ export interface DriverStatus {
   readonly durable: LogIndex;
   readonly lastWriteMs: Ms;
   readonly queuedProposals: number;
+  /** Why this node is suspect: it follows and catches up, but neither votes nor leads. */
+  readonly doubt: string | undefined;
+  /** Why there can be no leader without a person's help. */
+  readonly stuck: string | undefined;
   /** Undefined until the node is part of a cluster. */
   readonly raft: RaftStatus | undefined;
 }
@@ -111,6 +117,8 @@ export class RaftDriver {
   readonly #roleListeners: ((event: RoleEvent) => void)[] = [];
   readonly #stop = new AbortController();
   readonly #changes = new PendingChanges();
+  readonly #doubts: DoubtWatch;
+  #resyncing: Promise<void> | undefined;
   #transfers: ((to: NodeId | undefined) => void)[] = [];
   #phase: DriverPhase = 'new';
   #loop: CoreLoop | undefined;
@@ -125,6 +133,12 @@ export class RaftDriver {
     this.#proposals = new Proposals(parts.clock);
     this.#reads = new Reads(parts.clock);
     this.#barriers = new AppliedBarriers(parts.clock);
+    this.#doubts = new DoubtWatch({
+      ...parts,
+      self,
+      voters: () => this.#loop?.status().voters ?? coordinators,
+      hasLeader: () => this.#role.leader !== undefined,
+    });
     this.#snapshots = new SnapshotTransfer({
       ...parts,
       term: () => this.#role.term,
@@ -137,16 +151,15 @@ export class RaftDriver {
 
   /**
    * Reads the log back and takes part. With an empty folder it first waits, in the background,
-   * until the cluster may be founded. Throws CORRUPT where the log cannot be trusted.
+   * until the cluster may be founded. Where the log or the state is damaged it takes part as a
+   * suspect node, until it has caught up.
    */
   async start(): Promise<void> {
     assert(this.#phase === 'new', 'a driver starts once');
     const { logStore, machine, rpc } = this.#parts;
-    const loaded = await logStore.load();
-    const isEmpty = loaded.hardState.term === 0 && loaded.entries.length === 0;
-    const stored = isEmpty ? undefined : await reconcile(loaded, logStore, machine);
-    if (isEmpty) assertNoState(machine);
-    await this.#firstBoot.open(isEmpty);
+    const { snapshot: origin } = foundingOf(this.#options.coordinators);
+    const found = await reconcile(await logStore.load(), logStore, machine, origin);
+    await this.#firstBoot.open(found.stored === undefined, found.wiped !== undefined);
     rpc.handle(READ_INDEX, (_args, _body, context) => this.#onReadIndex(context));
     rpc.handleNotice(RAFT_NOTICE, (args, body, peer) => this.#onNotice(args, body, peer));
     rpc.onPeer({
@@ -158,10 +171,11 @@ export class RaftDriver {
     });
     const { self, coordinators } = this.#options;
     rpc.keepConnected(coordinators.filter((name) => name !== self));
-    if (stored !== undefined) {
-      this.#run(stored);
+    if (found.stored !== undefined) {
+      this.#begin(found.stored, found.doubt);
       return;
     }
+    if (found.wiped !== undefined) this.#parts.log.error('raft.wiped', { reason: found.wiped });
     this.#phase = 'waiting';
     this.#found().catch((error: unknown) => {
       if (!this.#stop.signal.aborted) this.#fail(error);
@@ -245,14 +259,31 @@ export class RaftDriver {
       durable: this.#loop?.durable ?? 0,
       lastWriteMs: this.#loop?.lastWriteMs ?? 0,
       queuedProposals: this.#proposals.queued,
+      doubt: this.#doubts.reason,
+      stuck: this.#doubts.stuck,
       raft: this.#loop?.status(),
     };
+  }
+
+  /**
+   * Damage was found while running: what this node holds is thrown away, except its promises, and
+   * sent by the leader again. A leader hands over first. Idempotent while it goes on.
+   */
+  resync(reason: string): Promise<void> {
+    if (this.#phase !== 'running') return Promise.resolve();
+    this.#resyncing ??= this.#startAgain(reason)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#resyncing = undefined;
+      });
+    return this.#resyncing;
   }
 
   /** Everybody who waits is told; then the log is closed. */
   async stop(): Promise<void> {
     if (this.#phase === 'stopped') return;
     this.#end('stopped', 'this node stops');
+    await this.#resyncing;
     await this.#loop?.stop();
     await this.#parts.logStore.close();
   }
@@ -272,14 +303,54 @@ export class RaftDriver {
     this.#run(stored);
   }
 
-  #run(stored: StoredState): void {
+  async #startAgain(reason: string): Promise<void> {
+    const { log, logStore, machine } = this.#parts;
+    log.error('raft.resync', { reason });
+    if (this.#role.role === 'leader') await this.transferLeadership();
+    const loop = this.#loop;
+    if (loop === undefined || this.#phase !== 'running') return;
+    await loop.stop();
+    this.#onTransferDone(undefined);
+    this.#proposals.onDeposed(undefined);
+    this.#reads.rejectAll('this node starts over');
+    this.#setRole({ role: 'follower', term: this.#role.term, leader: undefined, isReady: false });
+    const { hardState } = loop;
+    await logStore.doubt(reason);
+    await machine.startOver();
+    const { snapshot } = foundingOf(this.#options.coordinators);
+    await logStore.startOver(snapshot, hardState);
+    if (this.#stop.signal.aborted) return;
+    this.#begin({ hardState, snapshot, entries: [], applied: 0 }, reason);
+  }
+
+  #begin(stored: StoredState, doubt: Reconciled['doubt']): void {
+    if (doubt !== undefined) {
+      this.#parts.log.warn('raft.suspect', { reason: doubt });
+      this.#doubts.suspect(doubt, this.#stop.signal).catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) this.#fail(error);
+      });
+    }
+    this.#run(stored, doubt !== undefined);
+  }
+
+  #onTrusted(): void {
+    const { logStore, log } = this.#parts;
+    this.#doubts.trust();
+    logStore.trust().then(
+      () => log.info('raft.trusted', { applied: this.applied }),
+      // It stays noted: the next boot asks a leader once more, which costs nothing but that.
+      (error: unknown) => log.warn('raft.note-not-removed', { error }),
+    );
+  }
+
+  #run(stored: StoredState, isSuspect = false): void {
     const { self, timing, limits } = this.#options;
     const { rng } = this.#parts;
     this.#role = { ...this.#role, term: stored.hardState.term };
     this.#phase = 'running';
     this.#loop = new CoreLoop({
       ...this.#parts,
-      core: { self, timing, rng, ...(limits === undefined ? {} : { limits }) },
+      core: { self, timing, rng, isSuspect, ...(limits === undefined ? {} : { limits }) },
       stored,
       proposals: this.#proposals,
       reads: this.#reads,
@@ -299,7 +370,11 @@ export class RaftDriver {
       sendSnapshot: (to) => {
         this.#snapshots.send(to).catch((error: unknown) => this.#fail(error));
       },
-      onFailure: (error) => this.#fail(error),
+      onTrusted: () => this.#onTrusted(),
+      onFailure: (error) => {
+        if (isIdunnoError(error, 'CORRUPT')) void this.resync(error.message);
+        else this.#fail(error);
+      },
     });
   }
 

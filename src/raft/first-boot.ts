@@ -15,15 +15,7 @@
  * not there any more is a wiped node's too: it gets a new incarnation. All founders write the same log: one
  * bootstrap entry, index 1, term 1, that names the voters.
  */
-import {
-  type Clock,
-  type Disk,
-  IdunnoError,
-  type Logger,
-  type Ms,
-  type NodeId,
-  type Rng,
-} from '../base/index.js';
+import type { Clock, Disk, Logger, Ms, NodeId, Rng } from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
 import { encodeConf } from './conf.js';
 import type { ConfState, Entry, HardState, SnapshotMeta } from './types.js';
@@ -103,10 +95,10 @@ export class FirstBoot {
   }
 
   /** Reads or makes the boot file and answers the others' hellos from now on. */
-  async open(isEmpty: boolean): Promise<void> {
+  async open(isEmpty: boolean, isWiped = false): Promise<void> {
     this.#isEmpty = isEmpty;
     const { rpc } = this.#parts;
-    this.#file = await this.#readFile();
+    this.#file = await this.#readFile(isWiped);
     if (!isEmpty) await this.markFounded();
     rpc.handle(HELLO, () => ({
       value: [this.#isEmpty, this.#file.incarnation, { ...this.#file.founders }],
@@ -180,14 +172,16 @@ export class FirstBoot {
     }
   }
 
-  async #readFile(): Promise<BootFile> {
-    const { disk, rng } = this.#parts;
+  async #readFile(isWiped: boolean): Promise<BootFile> {
+    const { disk, rng, log } = this.#parts;
     const { bootFile } = this.#options;
     if ((await disk.stat(bootFile)) !== undefined) {
       const bytes = await disk.readFile(bootFile, BOOT_FILE_BYTES_MAX);
-      const file = parseBootFile(bootFile, Buffer.from(bytes).toString('utf8'));
+      const file = parseBootFile(Buffer.from(bytes).toString('utf8'));
+      // Beside a log it says nothing that matters; without one this node is somebody new.
+      if (file === undefined) log.warn('raft.boot-file-damaged', { path: bootFile });
       // A member without a log has lost it: from now on it is somebody whom nobody knows.
-      if (!(this.#isEmpty && file.isMember)) return file;
+      else if (!(this.#isEmpty && (file.isMember || isWiped))) return file;
     }
     const words = [rng.nextU32(), rng.nextU32(), rng.nextU32(), rng.nextU32()];
     const incarnation = words.map((word) => word.toString(16).padStart(8, '0')).join('');
@@ -215,16 +209,17 @@ function isIncarnations(value: unknown): value is Incarnations {
   return Object.values(value).every((incarnation) => typeof incarnation === 'string');
 }
 
-function parseBootFile(path: string, text: string): BootFile {
+/** Undefined where it is unreadable. */
+function parseBootFile(text: string): BootFile | undefined {
   try {
     const { incarnation, founders, isMember } = JSON.parse(text) as Partial<BootFile>;
     if (typeof incarnation === 'string' && isIncarnations(founders)) {
       return { incarnation, founders, isMember: isMember === true };
     }
   } catch {
-    // Falls through to the refusal.
+    // Unreadable.
   }
-  throw new IdunnoError('CORRUPT', `the boot file ${path} is unreadable`, { path });
+  return undefined;
 }
 
 function describeWait(

@@ -10,15 +10,18 @@
  * Truncation deletes the tail in the batch that replaces it. A failed write is final: everything
  * after it is refused, and the process must end (a retried fsync lies).
  *
- * The boot scan checks each record, contiguity, the chain of terms, the summary, and the watermark
- * file (watermark.ts); any of them broken throws CORRUPT, since a node that has lost what it once
- * acknowledged must not vote as if it had not.
+ * The boot scan (log-scan.ts) checks each record, contiguity, the chain of terms and the summary;
+ * with the watermark file (watermark.ts) it is judged (recovery.ts). A log that may have lost
+ * something is cut to what is sound, in a database made anew, and the node is suspect: noted
+ * durably before anything is repaired, since a node that has lost what it once acknowledged must
+ * not vote as if it had not.
  *
  * Sources: Raft §5.1-5.3 for what must be stable; Alagappan et al., "Protocol-Aware Recovery"
  * (FAST '18) for why a damaged log is not just a shorter log.
  */
 import {
   assert,
+  assertNever,
   type BatchOp,
   type Clock,
   type Database,
@@ -36,25 +39,29 @@ import {
   SUMMARY_KEY,
   type Summary,
 } from './log-record.js';
-import { corruptLog, type ScannedLog, scanLog } from './log-scan.js';
+import { scanLog } from './log-scan.js';
+import { judge, type Verdict } from './recovery.js';
+import { readNote, removeNote, writeNote } from './suspect-note.js';
 import { TermRuns } from './term-runs.js';
-import type { Entry, HardState, LogBatch, LogStore, SnapshotMeta, StoredState } from './types.js';
+import type { Entry, HardState, LoadedLog, LogBatch, LogStore, SnapshotMeta } from './types.js';
 import { Watermark, type WatermarkState } from './watermark.js';
 
 export interface LevelLogStoreOptions {
-  /** Named in messages: where an operator has to look. */
+  /** Named in messages: where an operator has to look. Holds the watermark and the note. */
   readonly folder: string;
   readonly watermarkPath: string;
+  /** The database could not be opened, and this one is a new, empty one: what was wrong. */
+  readonly damage?: string | undefined;
 }
 
 export interface LevelLogStoreParts {
   readonly db: Database;
+  /** Moves the closed database away and opens an empty one; absent: the rows are deleted. */
+  readonly replaceDb?: () => Promise<Database>;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Logger;
 }
-
-type Loaded = Omit<StoredState, 'applied'>;
 
 /** One queued call: what it adds to a batch, and who waits. */
 interface QueuedWrite {
@@ -71,6 +78,8 @@ interface QueuedWrite {
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** Callers queue one batch each and await it or have a few in flight; more is a leak. */
 const QUEUE_MAX = 4096;
+/** Entries of one batch when what is sound is written anew. */
+const REWRITE_ENTRIES = 512;
 /** Trimmed entries after which the old prefix's tombstones are compacted away. */
 const TRIM_COMPACT_ENTRIES = 50_000;
 const EMPTY_SNAPSHOT: SnapshotMeta = {
@@ -83,6 +92,7 @@ export class LevelLogStore implements LogStore {
   readonly #options: LevelLogStoreOptions;
   readonly #parts: LevelLogStoreParts;
   readonly #queue: QueuedWrite[] = [];
+  #db: Database;
   #watermark: Watermark | undefined;
   #hardState: HardState = { term: 0, vote: undefined };
   #snapshot: SnapshotMeta = EMPTY_SNAPSHOT;
@@ -99,22 +109,44 @@ export class LevelLogStore implements LogStore {
   constructor(options: LevelLogStoreOptions, parts: LevelLogStoreParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#db = parts.db;
   }
 
-  async load(): Promise<Loaded> {
+  async load(): Promise<LoadedLog> {
     assert(this.#watermark === undefined, 'the log is loaded twice');
-    const { folder, watermarkPath } = this.#options;
-    const { disk, clock, db } = this.#parts;
+    const { watermarkPath, damage, folder } = this.#options;
+    const { disk, log } = this.#parts;
     const mark = await Watermark.read(disk, watermarkPath);
-    const scanned = await scanLog(db, folder, mark);
-    this.#watermark = await Watermark.open(watermarkPath, {
-      disk,
-      clock,
-      onFailure: (error) => this.#fail(error),
-    });
-    if (scanned !== undefined) this.#adopt(scanned);
-    const entries = scanned?.entries ?? [];
-    return { hardState: this.#hardState, snapshot: this.#snapshot, entries };
+    const scan = await scanLog(this.#db);
+    const note = await readNote(disk, this.#notePath);
+    const verdict = judge({ scan, mark, note, damage });
+    this.#seq = Math.max(scan.summary?.seq ?? 0, mark?.newest?.seq ?? 0);
+    switch (verdict.kind) {
+      case 'empty':
+        await this.#openWatermark();
+        return this.#loaded([]);
+      case 'sound':
+        if (verdict.isMarkDamaged) log.warn('raft.watermark-repaired', { path: watermarkPath });
+        this.#adopt(must(scan.summary, 'summary'), scan.entries);
+        await this.#openWatermark(verdict.isMarkDamaged ? this.#summary() : undefined);
+        return this.#loaded(scan.entries);
+      case 'suspect':
+        log.error('raft.log-damaged', { folder, reason: verdict.reason, verdict: 'suspect' });
+        return this.#recover(verdict);
+      case 'wiped':
+        log.error('raft.log-damaged', { folder, reason: verdict.reason, verdict: 'wiped' });
+        return this.#forgetAll(verdict.reason);
+      default:
+        return assertNever(verdict, 'verdict');
+    }
+  }
+
+  async doubt(reason: string): Promise<void> {
+    await writeNote(this.#parts.disk, this.#notePath, reason, this.#hardState);
+  }
+
+  async trust(): Promise<void> {
+    await removeNote(this.#parts.disk, this.#notePath, this.#options.folder);
   }
 
   write(batch: LogBatch): Promise<void> {
@@ -147,11 +179,17 @@ export class LevelLogStore implements LogStore {
     const entries: Entry[] = [];
     let bytes = 0;
     const range = { gte: entryKey(from), lt: entryKey(to), limit: to - from };
-    for await (const [, value] of this.#parts.db.scan(range)) {
+    for await (const [, value] of this.#db.scan(range)) {
       const index = from + entries.length;
       const record = decodeEntryRecord(value, index);
       if ('broken' in record) {
-        throw corruptLog(this.#options.folder, `entry ${index} is damaged: ${record.broken}`);
+        const { folder } = this.#options;
+        throw new IdunnoError(
+          'CORRUPT',
+          `entry ${index} of the Raft log in ${folder} is damaged: ${record.broken}. ` +
+            'Restart the node: it is repaired then. Check the disk',
+          { path: folder },
+        );
       }
       bytes += value.length;
       if (bytes > bytesMax && entries.length > 0) break;
@@ -189,24 +227,91 @@ export class LevelLogStore implements LogStore {
     return this.#enqueue(ops, 0, true);
   }
 
+  async startOver(snapshot: SnapshotMeta, hardState: HardState): Promise<void> {
+    await this.#writing;
+    await this.#replaceDatabase();
+    this.#adopt({ hardState, snapshot }, []);
+    await this.#enqueue([], 0, true);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writing;
     await this.#watermark?.close();
-    await this.#parts.db.close();
+    await this.#db.close();
   }
 
   get #firstIndex(): LogIndex {
     return this.#snapshot.index + 1;
   }
 
-  #adopt({ summary, entries }: ScannedLog): void {
-    this.#hardState = summary.hardState;
-    this.#snapshot = summary.snapshot;
-    this.#lastIndex = summary.lastIndex;
-    this.#seq = summary.seq;
-    this.#terms = new TermRuns(summary.snapshot.index, summary.snapshot.term);
+  get #notePath(): string {
+    return `${this.#options.folder}/suspect.json`;
+  }
+
+  /** The log from now on, in memory. */
+  #adopt(
+    { hardState, snapshot }: Pick<Summary, 'hardState' | 'snapshot'>,
+    entries: readonly Entry[],
+  ): void {
+    this.#hardState = hardState;
+    this.#snapshot = snapshot;
+    this.#lastIndex = entries.at(-1)?.index ?? snapshot.index;
+    this.#terms = new TermRuns(snapshot.index, snapshot.term);
     for (const entry of entries) this.#terms.push(entry.index, entry.term);
+  }
+
+  #loaded(entries: readonly Entry[]): LoadedLog {
+    return { hardState: this.#hardState, snapshot: this.#snapshot, entries };
+  }
+
+  async #openWatermark(initial?: Summary): Promise<void> {
+    const { disk, clock } = this.#parts;
+    const onFailure = (error: unknown): void => this.#fail(error);
+    const state = initial && toWatermark(initial);
+    const { watermarkPath } = this.#options;
+    this.#watermark = await Watermark.open(watermarkPath, { disk, clock, onFailure }, state);
+  }
+
+  /** Cut to what is sound; in this order, so that a crash leaves a suspect node at every point. */
+  async #recover(verdict: Extract<Verdict, { kind: 'suspect' }>): Promise<LoadedLog> {
+    const { reason, hardState, keep, isDatabaseBroken } = verdict;
+    await writeNote(this.#parts.disk, this.#notePath, reason, hardState);
+    if (isDatabaseBroken) await this.#replaceDatabase();
+    const entries = (keep?.entries ?? []).filter(({ term }) => term <= hardState.term);
+    const snapshot = keep?.snapshot ?? EMPTY_SNAPSHOT;
+    this.#adopt({ hardState, snapshot }, isDatabaseBroken ? [] : entries);
+    this.#seq += 1;
+    await this.#openWatermark(this.#summary());
+    await this.#enqueue([], 0, true);
+    if (!isDatabaseBroken) return { ...this.#loaded(entries), doubt: reason };
+    for (let at = 0; at < entries.length; at += REWRITE_ENTRIES) {
+      await this.write({ append: entries.slice(at, at + REWRITE_ENTRIES) });
+    }
+    return { ...this.#loaded(entries), doubt: reason };
+  }
+
+  /** Nothing of the former self stays. */
+  async #forgetAll(reason: string): Promise<LoadedLog> {
+    const { disk } = this.#parts;
+    await this.#replaceDatabase();
+    await disk.remove(this.#options.watermarkPath);
+    await removeNote(disk, this.#notePath, this.#options.folder);
+    this.#seq = 0;
+    await this.#openWatermark();
+    return { ...this.#loaded([]), wiped: reason };
+  }
+
+  async #replaceDatabase(): Promise<void> {
+    const { replaceDb } = this.#parts;
+    if (replaceDb !== undefined) {
+      await this.#db.close();
+      this.#db = await replaceDb();
+      return;
+    }
+    const ops: BatchOp[] = [];
+    for await (const [key] of this.#db.scan({})) ops.push({ type: 'del', key });
+    await this.#db.batch(ops, { sync: true });
   }
 
   #truncate(from: LogIndex, ops: BatchOp[]): void {
@@ -256,7 +361,7 @@ export class LevelLogStore implements LogStore {
     ops.push({ type: 'put', key: SUMMARY_KEY, value: encodeSummary(summary) });
     const watermark = must(this.#watermark, 'watermark');
     try {
-      await this.#parts.db.batch(ops, { sync: true });
+      await this.#db.batch(ops, { sync: true });
       watermark.note(toWatermark(summary));
       // A vote that is visible must be remembered even if LevelDB forgets the batch.
       if (writes.some((write) => write.changesVote)) await watermark.sync();
@@ -292,7 +397,7 @@ export class LevelLogStore implements LogStore {
     const from = this.#trimmedFrom ?? 0;
     this.#trimmedFrom = undefined;
     this.#trimmedEntries = 0;
-    await this.#parts.db.compact({ gte: entryKey(from), lt: entryKey(this.#firstIndex) });
+    await this.#db.compact({ gte: entryKey(from), lt: entryKey(this.#firstIndex) });
   }
 }
 

@@ -79,6 +79,10 @@ export function entryKey(index: LogIndex): Buffer {
   return key;
 }
 
+export function isEntryKey(key: Uint8Array): boolean {
+  return key.length === 9 && key[0] === ENTRY_PREFIX;
+}
+
 export function entryKeyIndex(key: Uint8Array): LogIndex {
   return readU64(Buffer.from(key.buffer, key.byteOffset, key.length), 1);
 }

@@ -1,106 +1,93 @@
 /**
  * The boot scan: reads the whole log back and checks all that can be checked. Each record's
- * checksum and index, contiguity, the chain of terms, the summary against the last entry, and the
- * watermark against the summary. Anything wrong throws CORRUPT with what, where and the next step.
+ * checksum and index, contiguity, the chain of terms, and the summary against the last entry.
+ * It throws nothing about damage: it says what is wrong, where, and how far the log is sound. What
+ * follows from it is recovery.ts's.
  *
- * A log that does not exist is not an error; a log that once existed and is gone is.
+ * It reads every row of the database, also those that mean nothing any more, so that a table that
+ * LevelDB cannot read is found now and not by a compaction in the middle of the night.
  */
-import { type Database, IdunnoError } from '../base/index.js';
+import { type Database, isIdunnoError, type LogIndex, type Term } from '../base/index.js';
 import {
-  type Decoded,
   decodeEntryRecord,
   decodeSummary,
-  entryKey,
   entryKeyIndex,
+  isEntryKey,
   SUMMARY_KEY,
   type Summary,
 } from './log-record.js';
 import type { Entry } from './types.js';
-import type { WatermarkState } from './watermark.js';
 
 export interface ScannedLog {
-  readonly summary: Summary;
+  /** Undefined: there is none, or it is damaged. */
+  readonly summary: Summary | undefined;
+  /** After the summary's snapshot, as far as they are sound; none without a summary. */
   readonly entries: readonly Entry[];
+  /** What is wrong; undefined where the summary and its entries belong together, or nothing is there. */
+  readonly problem: string | undefined;
 }
 
-/** Undefined: there is no log yet. `folder` is for messages. Throws CORRUPT. */
-export async function scanLog(
-  db: Database,
-  folder: string,
-  mark: WatermarkState | undefined,
-): Promise<ScannedLog | undefined> {
-  const bytes = db.get(SUMMARY_KEY);
+interface Rows {
+  summary: Uint8Array | undefined;
+  readonly entries: { index: LogIndex; value: Uint8Array }[];
+}
+
+export async function scanLog(db: Database): Promise<ScannedLog> {
+  const rows: Rows = { summary: undefined, entries: [] };
+  let unreadable: string | undefined;
+  try {
+    for await (const [key, value] of db.scan({})) {
+      if (Buffer.compare(key, SUMMARY_KEY) === 0) rows.summary = value;
+      else if (isEntryKey(key)) rows.entries.push({ index: entryKeyIndex(key), value });
+    }
+    // A scan may not reach it where a table is unreadable; a read of its own does.
+    rows.summary ??= db.get(SUMMARY_KEY);
+  } catch (error) {
+    if (!isIdunnoError(error, 'CORRUPT')) throw error;
+    unreadable = error.message;
+  }
+  const found = checkRows(rows);
+  return unreadable === undefined ? found : { ...found, problem: unreadable };
+}
+
+function checkRows({ summary: bytes, entries: rows }: Rows): ScannedLog {
   if (bytes === undefined) {
-    await checkNothingThere(db, folder, mark);
-    return undefined;
+    const [first] = rows;
+    const problem = first && `entry ${first.index} is there, but no summary`;
+    return { summary: undefined, entries: [], problem };
   }
-  const summary = unwrap(folder, decodeSummary(bytes), 'the summary');
-  checkWatermark(folder, summary, mark);
-  return { summary, entries: await readEntries(db, folder, summary) };
-}
-
-/** The error of a log that cannot be trusted. */
-export function corruptLog(folder: string, problem: string): IdunnoError {
-  return new IdunnoError(
-    'CORRUPT',
-    `the Raft log in ${folder} cannot be trusted: ${problem}. This node must not vote. ` +
-      'Check the disk; then move the folder away, so that the node starts empty and is sent the ' +
-      'state by the others',
-    { what: problem, path: folder },
-  );
-}
-
-async function checkNothingThere(
-  db: Database,
-  folder: string,
-  mark: WatermarkState | undefined,
-): Promise<void> {
-  if (mark !== undefined && mark.seq > 0) {
-    throw corruptLog(folder, `it is gone, but once ended at entry ${mark.lastIndex}`);
+  const decoded = decodeSummary(bytes);
+  if ('broken' in decoded) {
+    const problem = `the summary is damaged: ${decoded.broken}`;
+    return { summary: undefined, entries: [], problem };
   }
-  for await (const [key] of db.scan({ gte: entryKey(0), limit: 1 })) {
-    throw corruptLog(folder, `entry ${entryKeyIndex(key)} is there, but no summary`);
-  }
+  return checkChain(decoded.value, rows);
 }
 
-function checkWatermark(folder: string, summary: Summary, mark: WatermarkState | undefined): void {
-  if (mark === undefined) throw corruptLog(folder, 'its watermark file is missing');
-  const { hardState, lastIndex, seq } = summary;
-  const isVoteLost =
-    hardState.term === mark.term && mark.vote !== undefined && hardState.vote !== mark.vote;
-  if (seq >= mark.seq && hardState.term >= mark.term && !isVoteLost) return;
-  throw corruptLog(
-    folder,
-    `it is at batch ${seq} (term ${hardState.term}, entry ${lastIndex}), but batch ${mark.seq} ` +
-      `(term ${mark.term}, entry ${mark.lastIndex}) was once durable`,
-  );
-}
-
-async function readEntries(db: Database, folder: string, summary: Summary): Promise<Entry[]> {
+function checkChain(summary: Summary, rows: Rows['entries']): ScannedLog {
   const entries: Entry[] = [];
-  let { index, term } = summary.snapshot;
-  for await (const [key, value] of db.scan({ gte: entryKey(index + 1), lt: SUMMARY_KEY })) {
-    const found = entryKeyIndex(key);
-    if (found !== index + 1) {
-      throw corruptLog(folder, `entries ${index + 1} to ${found - 1} are missing`);
+  let { index, term }: { index: LogIndex; term: Term } = summary.snapshot;
+  const broken = (problem: string): ScannedLog => ({ summary, entries, problem });
+  for (const { index: found, value } of rows) {
+    // Left behind by a compaction that was cut off: not part of the log.
+    if (found <= summary.snapshot.index) continue;
+    if (found !== index + 1) return broken(`entries ${index + 1} to ${found - 1} are missing`);
+    const record = decodeEntryRecord(value, found);
+    if ('broken' in record) return broken(`entry ${found} is damaged: ${record.broken}`);
+    if (record.value.prevTerm !== term || record.value.entry.term < term) {
+      // Either of the two may be the wrong one.
+      entries.pop();
+      return broken(`entry ${found} does not follow entry ${index} of term ${term}`);
     }
-    const record = unwrap(folder, decodeEntryRecord(value, found), `entry ${found}`);
-    if (record.prevTerm !== term || record.entry.term < term) {
-      throw corruptLog(folder, `entry ${found} does not follow entry ${index} of term ${term}`);
-    }
-    entries.push(record.entry);
-    ({ index, term } = record.entry);
+    entries.push(record.value.entry);
+    ({ index, term } = record.value.entry);
   }
   const { lastIndex, lastTerm, hardState } = summary;
-  if (index === lastIndex && term === lastTerm && term <= hardState.term) return entries;
-  throw corruptLog(
-    folder,
+  if (index === lastIndex && term === lastTerm && term <= hardState.term) {
+    return { summary, entries, problem: undefined };
+  }
+  return broken(
     `it ends at entry ${index} of term ${term}, but its summary says entry ${lastIndex} of term ` +
       `${lastTerm}, now in term ${hardState.term}`,
   );
-}
-
-function unwrap<T>(folder: string, decoded: Decoded<T>, what: string): T {
-  if ('value' in decoded) return decoded.value;
-  throw corruptLog(folder, `${what} is damaged: ${decoded.broken}`);
 }

@@ -3,7 +3,7 @@
  * as the object lives; passes the same conformance suite.
  */
 import { assert, type LogIndex } from '../base/index.js';
-import type { Entry, HardState, LogBatch, LogStore, SnapshotMeta, StoredState } from './types.js';
+import type { Entry, HardState, LoadedLog, LogBatch, LogStore, SnapshotMeta } from './types.js';
 
 export class MemoryLogStore implements LogStore {
   #hardState: HardState = { term: 0, vote: undefined };
@@ -13,13 +13,23 @@ export class MemoryLogStore implements LogStore {
     conf: { voters: [], outgoing: [], learners: [] },
   };
   #entries: Entry[] = [];
+  #doubt: string | undefined;
 
-  async load(): Promise<Omit<StoredState, 'applied'>> {
+  async load(): Promise<LoadedLog> {
     return {
       hardState: this.#hardState,
       snapshot: this.#snapshot,
       entries: [...this.#entries],
+      ...(this.#doubt === undefined ? {} : { doubt: this.#doubt }),
     };
+  }
+
+  async doubt(reason: string): Promise<void> {
+    this.#doubt = reason;
+  }
+
+  async trust(): Promise<void> {
+    this.#doubt = undefined;
   }
 
   async write(batch: LogBatch): Promise<void> {
@@ -62,6 +72,10 @@ export class MemoryLogStore implements LogStore {
     this.#hardState = hardState;
     this.#snapshot = meta;
     this.#entries = [];
+  }
+
+  startOver(meta: SnapshotMeta, hardState: HardState): Promise<void> {
+    return this.reset(meta, hardState);
   }
 
   async close(): Promise<void> {}

@@ -229,10 +229,21 @@ export interface LogBatch {
   readonly append: readonly Entry[];
 }
 
+/** What a log gives back at boot, and how far it is to be trusted (recovery.ts). */
+export interface LoadedLog extends Omit<StoredState, 'applied'> {
+  /** Why this node is suspect: it may have lost what it acknowledged. */
+  readonly doubt?: string | undefined;
+  /** Why what it once promised is not known any more: it must start as somebody new. */
+  readonly wiped?: string | undefined;
+}
+
 /** Where the log lives. One batch in flight at a time per caller; errors are fatal. */
 export interface LogStore {
-  /** Boot scan: CRC, contiguity, term chain. Throws CORRUPT with what is broken. */
-  load(): Promise<Omit<StoredState, 'applied'>>;
+  /** Boot scan: CRC, contiguity, term chain. What is broken is repaired as far as it can be. */
+  load(): Promise<LoadedLog>;
+  /** Durable: this node is suspect from now on, also after a crash, until `trust`. */
+  doubt(reason: string): Promise<void>;
+  trust(): Promise<void>;
   /** Durable when it resolves. Calls are applied in order; many are coalesced into one sync. */
   write(batch: LogBatch): Promise<void>;
   /** Entries in [from, to), at most `bytesMax` but at least one; for followers far behind. */
@@ -241,6 +252,8 @@ export interface LogStore {
   compact(meta: SnapshotMeta): Promise<void>;
   /** Replace everything by a snapshot's position (after an install). */
   reset(meta: SnapshotMeta, hardState: HardState): Promise<void>;
+  /** The same, where what is there cannot be used: it is moved aside. Only between two cores. */
+  startOver(meta: SnapshotMeta, hardState: HardState): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -261,4 +274,6 @@ export interface ReplicatedMachine {
   /** Stage a received image; nothing visible changes until `installStaged`. */
   stage(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   installStaged(meta: SnapshotMeta): Promise<void>;
+  /** Durable: nothing is applied any more. What cannot be trusted is replaced by the log's or a leader's. */
+  startOver(): Promise<void>;
 }

@@ -16,7 +16,6 @@ import {
   crc32c,
   type Disk,
   type DiskFile,
-  IdunnoError,
   type LogIndex,
   type Ms,
   type NodeId,
@@ -35,6 +34,13 @@ export interface WatermarkState {
   readonly seq: number;
 }
 
+/** What a boot reads back. */
+export interface WatermarkReading {
+  readonly newest: WatermarkState | undefined;
+  /** Both slots are readable: nothing newer can have been in a damaged one. */
+  readonly isWhole: boolean;
+}
+
 export interface WatermarkParts {
   readonly disk: Disk;
   readonly clock: Clock;
@@ -45,6 +51,13 @@ export interface WatermarkParts {
 export const SLOT_BYTES = 512;
 /** How long a written slot may wait for its sync, unless a vote hurries it. */
 export const WATERMARK_SYNC_MS: Ms = 100;
+const NOTHING_NOTED: WatermarkState = {
+  term: 0,
+  vote: undefined,
+  lastIndex: 0,
+  lastTerm: 0,
+  seq: 0,
+};
 const MAGIC = 0x49_44_57_4d;
 const VERSION = 1;
 const CHECKSUM_AT = SLOT_BYTES - 4;
@@ -69,22 +82,28 @@ export class Watermark {
     this.#parts = parts;
   }
 
-  /** What the file says; undefined: no file. Throws CORRUPT where both slots are unreadable. */
-  static async read(disk: Disk, path: string): Promise<WatermarkState | undefined> {
+  /** What the file says; undefined: there is none. */
+  static async read(disk: Disk, path: string): Promise<WatermarkReading | undefined> {
     if ((await disk.stat(path)) === undefined) return undefined;
-    const newest = newestSlot(await disk.readFile(path, 2 * SLOT_BYTES));
-    if (newest !== undefined) return newest.state;
-    throw new IdunnoError('CORRUPT', `both slots of the watermark ${path} are unreadable`, {
-      what: 'watermark',
-      path,
-    });
+    // Whatever follows the slots is damage, too: it is not read, and goes with the next rewrite.
+    const file = await disk.open(path, 'read');
+    try {
+      const bytes = await file.read(0, 2 * SLOT_BYTES);
+      return { newest: newestSlot(bytes)?.state, isWhole: slotsOf(bytes).every(isState) };
+    } finally {
+      await file.close();
+    }
   }
 
-  /** Opens the file; makes it, durably, where there is none. */
-  static async open(path: string, parts: WatermarkParts): Promise<Watermark> {
+  /** Opens the file. `initial`: makes it anew, durably, with both slots saying that. */
+  static async open(
+    path: string,
+    parts: WatermarkParts,
+    initial?: WatermarkState,
+  ): Promise<Watermark> {
     const { disk } = parts;
-    if ((await disk.stat(path)) === undefined) {
-      const slot = encodeSlot({ term: 0, vote: undefined, lastIndex: 0, lastTerm: 0, seq: 0 });
+    if (initial !== undefined || (await disk.stat(path)) === undefined) {
+      const slot = encodeSlot(initial ?? NOTHING_NOTED);
       await disk.writeFileDurable(path, Buffer.concat([slot, slot]));
     }
     const newest = newestSlot(await disk.readFile(path, 2 * SLOT_BYTES));
@@ -145,9 +164,16 @@ export class Watermark {
   }
 }
 
+function slotsOf(bytes: Uint8Array): (WatermarkState | undefined)[] {
+  return [0, 1].map((at) => decodeSlot(bytes.subarray(at * SLOT_BYTES, (at + 1) * SLOT_BYTES)));
+}
+
+function isState(state: WatermarkState | undefined): boolean {
+  return state !== undefined;
+}
+
 function newestSlot(bytes: Uint8Array): { slot: 0 | 1; state: WatermarkState } | undefined {
-  const a = decodeSlot(bytes.subarray(0, SLOT_BYTES));
-  const b = decodeSlot(bytes.subarray(SLOT_BYTES, 2 * SLOT_BYTES));
+  const [a, b] = slotsOf(bytes);
   if (a !== undefined && (b === undefined || a.seq >= b.seq)) return { slot: 0, state: a };
   return b === undefined ? undefined : { slot: 1, state: b };
 }

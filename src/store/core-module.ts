@@ -31,8 +31,8 @@ export const SETTINGS = defineTable<SettingRow>({
 });
 /** By [name]. */
 export const NODES = defineTable<NodeRow>({ bucket: STORE_BUCKETS.nodes, name: 'nodes' });
-/** What has been applied: one row at [0], [index, term, timeMs]. */
-export const APPLIED = defineTable<readonly [number, number, number]>({
+/** What has been applied, and the sum of all other rows: one row at [0] (world.ts). */
+export const APPLIED = defineTable<readonly number[]>({
   bucket: STORE_BUCKETS.meta,
   name: 'applied',
 });

@@ -4,6 +4,7 @@
  *     state/CURRENT    which generation counts, and the snapshot it came from; replaced atomically
  *     state/gen-7      the database of generation 7
  *     state/gen-8      a snapshot being staged, or the remains of one that a crash cut off
+ *     state/damaged    the newest generation that was found damaged, for whoever wants to look
  *
  * A snapshot is staged into the next generation and becomes the state by one durable write of
  * CURRENT: after a crash the state is the old one or the new one, never a mixture. A replaced
@@ -11,6 +12,7 @@
  */
 import {
   assert,
+  crc32c,
   type Database,
   type DatabaseOptions,
   type DbSnapshot,
@@ -101,15 +103,51 @@ export class GenerationStore {
     const { disk, log } = this.#parts;
     await disk.mkdir(this.#folder);
     const path = `${this.#folder}/CURRENT`;
-    if ((await disk.stat(path)) === undefined) await this.#writeCurrent(this.#current);
-    else this.#current = parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX));
+    const generations = await this.#list();
+    if ((await disk.stat(path)) !== undefined) {
+      this.#current = parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX));
+    } else if (generations.length === 0) {
+      await this.#writeCurrent(this.#current);
+    } else {
+      throw new IdunnoError('CORRUPT', `${path} is missing: it says which state counts`, { path });
+    }
     const keep = `gen-${this.#current.generation}`;
-    for (const name of await disk.list(this.#folder)) {
-      if (!name.startsWith('gen-') || name === keep) continue;
+    for (const name of generations) {
+      if (name === keep) continue;
       log.info('store.generation-removed', { name });
       await disk.removeTree(`${this.#folder}/${name}`);
     }
     return this.#openGeneration(this.#current.generation);
+  }
+
+  /**
+   * What counts is damaged: from here on an empty generation does. `broken` is closed already.
+   */
+  async startOver(): Promise<Generation> {
+    const { disk, log } = this.#parts;
+    const generations = await this.#list();
+    const numbers = generations.map((name) => Number(name.slice('gen-'.length)) || 0);
+    const generation = Math.max(this.#current.generation, ...numbers) + 1;
+    const broken = `gen-${this.#current.generation}`;
+    this.#current = { generation, installed: undefined };
+    await this.#writeCurrent(this.#current);
+    for (const name of generations) {
+      const path = `${this.#folder}/${name}`;
+      if (name === broken) {
+        const aside = `${this.#folder}/damaged`;
+        await disk.removeTree(aside);
+        await disk.rename(path, aside);
+        log.warn('store.generation-moved-aside', { path: aside });
+      } else {
+        await disk.removeTree(path);
+      }
+    }
+    return this.#openGeneration(generation);
+  }
+
+  async #list(): Promise<string[]> {
+    const names = await this.#parts.disk.list(this.#folder);
+    return names.filter((name) => name.startsWith('gen-'));
   }
 
   /** An empty database for a snapshot to be staged into. */
@@ -148,30 +186,30 @@ export class GenerationStore {
   async #writeCurrent(current: Current): Promise<void> {
     const { generation, installed } = current;
     const json = { version: CURRENT_VERSION, generation, installed: installed ?? null };
-    const bytes = Buffer.from(JSON.stringify(json));
+    const bytes = Buffer.from(JSON.stringify({ ...json, crc: crcOf(json) }));
     await this.#parts.disk.writeFileDurable(`${this.#folder}/CURRENT`, bytes);
   }
 }
 
 function parseCurrent(path: string, bytes: Uint8Array): Current {
   try {
-    const json = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
+    const { crc, ...json } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
       version: number;
       generation: number;
       installed: SnapshotMeta | null;
+      crc: number;
     };
-    if (json.version === CURRENT_VERSION && Number.isSafeInteger(json.generation)) {
+    if (json.version === CURRENT_VERSION && crc === crcOf(json)) {
       return { generation: json.generation, installed: json.installed ?? undefined };
     }
   } catch {
     // Falls through to the refusal.
   }
-  throw new IdunnoError(
-    'CORRUPT',
-    `${path} is unreadable: it says which state counts. Move the folders of state and log away, ` +
-      'so that the node starts empty and is sent the state by the others',
-    { path },
-  );
+  throw new IdunnoError('CORRUPT', `${path} is damaged: it says which state counts`, { path });
+}
+
+function crcOf(json: object): number {
+  return crc32c(Buffer.from(JSON.stringify(json)));
 }
 
 /** The remains of a staging that a crash cut off must not mix with this one. */

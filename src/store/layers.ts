@@ -7,10 +7,14 @@
  * dropped only after the database has it; at most one layer is in flight. Pins keep the rows of
  * one moment readable while new ones are written over them, by keeping what was there before.
  *
+ * Every write also moves the sum over all rows (row-sum.ts), so that the sum of what is here now is
+ * known at every moment.
+ *
  * Refuses nothing and decides nothing; writing order and durability are the state machine's.
  */
 import { assert, type Database, IdunnoError } from '../base/index.js';
 import { keyFromBytes, keyToBytes, type RowKey } from './keys.js';
+import { type RowSum, RunningSum } from './row-sum.js';
 
 /** What lies under the layers: a database, or nothing (tests). */
 export type RowBase = Pick<Database, 'get' | 'snapshot'>;
@@ -69,9 +73,17 @@ export class Layers {
   #pending: RowMap = new Map();
   #inflight: RowMap = new Map();
   readonly #pins = new Set<Pin>();
+  readonly #sum: RunningSum;
 
-  constructor(base: RowBase) {
+  /** `sum`: of the rows that the base holds. */
+  constructor(base: RowBase, sum?: RowSum) {
     this.#base = base;
+    this.#sum = new RunningSum(sum);
+  }
+
+  /** Over all rows written by `set`, as they are now. */
+  get sum(): RowSum {
+    return this.#sum.value;
   }
 
   get pendingRows(): number {
@@ -90,6 +102,16 @@ export class Layers {
   }
 
   set(key: RowKey, bytes: Uint8Array | undefined): void {
+    const before = this.get(key);
+    for (const pin of this.#pins) pin.keep(key, before);
+    const keyBytes = keyToBytes(key);
+    if (before !== undefined) this.#sum.remove(keyBytes, before);
+    if (bytes !== undefined) this.#sum.add(keyBytes, bytes);
+    this.#pending.set(key, bytes);
+  }
+
+  /** A row that says something about the others, and is not in their sum. */
+  setUnsummed(key: RowKey, bytes: Uint8Array): void {
     if (this.#pins.size > 0) {
       const before = this.get(key);
       for (const pin of this.#pins) pin.keep(key, before);

@@ -8,8 +8,11 @@
  * what a restart finds is the state at exactly the index it names; batches are written in order,
  * each synced; time never goes back. After a crash the log is applied again from the durable index.
  * A failed write is final: `onFatal`.
+ *
+ * It verifies itself: the sum over all rows (row-sum.ts) is written with them, checked against the
+ * rows at each start, and compared between replicas at checkpoints of the log (state-check.ts).
+ * Rows that do not add up are not used: the state starts over, and the log or a leader fills it.
  */
-import { createHash } from 'node:crypto';
 import {
   assert,
   type BatchOp,
@@ -26,10 +29,20 @@ import { type Generation, type GenerationParts, GenerationStore } from './genera
 import { keyToBytes, type RowKey } from './keys.js';
 import type { Pin } from './layers.js';
 import { ModuleRegistry } from './registry.js';
+import { hashRows } from './state-hash.js';
 import { decodeSnapshot, encodeSnapshot } from './snapshot-stream.js';
 import type { Change, ReadView, StoreModule } from './types.js';
 import { RowView } from './view.js';
-import { loadWorld, type World, writePosition } from './world.js';
+import { describeSum, isSameSum, RunningSum } from './row-sum.js';
+import {
+  loadWorld,
+  POSITION_KEY,
+  type VerifiedRows,
+  verifyRows,
+  type World,
+  type WorldParts,
+  writePosition,
+} from './world.js';
 
 export interface StateMachineOptions {
   /** For the database; made if it is not there. */
@@ -52,10 +65,19 @@ export interface PinnedView {
   close(): void;
 }
 
+/** The sum of the rows at one index. */
+export interface Checkpoint {
+  readonly index: LogIndex;
+  readonly sum: string;
+}
+
 /** All keys: buckets are below 255. */
 const WHOLE = { from: '\x00' as RowKey, to: '\xff' as RowKey };
 /** Bytes of one batch while a snapshot is staged. */
 const STAGE_BATCH_BYTES = 256 * 1024;
+/** Every so many entries the sum is noted, on every replica at the same ones. */
+export const CHECKPOINT_ENTRIES = 64;
+const CHECKPOINTS_KEPT = 256;
 
 export class StateMachine implements ReplicatedMachine {
   readonly #options: StateMachineOptions;
@@ -67,7 +89,14 @@ export class StateMachine implements ReplicatedMachine {
   readonly #changeListeners: ChangeListener[] = [];
   #world: World;
   #durable: LogIndex;
-  #staged: { readonly meta: SnapshotMeta; readonly generation: Generation } | undefined;
+  #staged:
+    | {
+        readonly meta: SnapshotMeta;
+        readonly generation: Generation;
+        readonly verified: VerifiedRows;
+      }
+    | undefined;
+  #checkpoints: Checkpoint[] = [];
   #writing: Promise<void> | undefined;
   #isInstalling = false;
   #isClosed = false;
@@ -92,8 +121,7 @@ export class StateMachine implements ReplicatedMachine {
   static async open(options: StateMachineOptions, parts: StateMachineParts): Promise<StateMachine> {
     const registry = new ModuleRegistry([coreModule, ...options.modules]);
     const generations = new GenerationStore(options.folder, parts);
-    const generation = await generations.open();
-    const world = await loadWorld(generation, { ...options, registry, log: parts.log });
+    const world = await openWorld(generations, { ...options, registry, log: parts.log });
     return new StateMachine(options, registry, generations, world, parts);
   }
 
@@ -123,7 +151,11 @@ export class StateMachine implements ReplicatedMachine {
   apply(entries: readonly Entry[]): readonly (readonly Outcome[])[] {
     assert(!this.#isInstalling && !this.#isClosed, 'the state is being replaced');
     const changes: Change[] = [];
-    const results = entries.map((entry) => this.#applyEntry(entry, changes));
+    const results = entries.map((entry) => {
+      const outcome = this.#applyEntry(entry, changes);
+      if (entry.index % CHECKPOINT_ENTRIES === 0) this.#noteCheckpoint();
+      return outcome;
+    });
     this.#world.sessions.flush();
     writePosition(this.#world);
     this.#planWrite();
@@ -152,18 +184,40 @@ export class StateMachine implements ReplicatedMachine {
     return { view: this.#viewOf(() => world, pin), close: () => pin.close() };
   }
 
-  /** SHA-256 over all rows of one moment: equal on all replicas at the same index. */
+  /** The sum over all rows now: equal on all replicas at the same index. */
+  stateSum(): Checkpoint {
+    return { index: this.#world.position.index, sum: describeSum(this.#world.rows.sum) };
+  }
+
+  /** SHA-256 over all rows of one moment: reads them all. For checks of the sum itself. */
   async stateHash(): Promise<{ index: LogIndex; hash: string }> {
     const { rows, position } = this.#world;
-    const hash = createHash('sha256');
-    const lengths = Buffer.allocUnsafe(8);
-    for await (const [rowKey, value] of rows.scan(WHOLE)) {
-      const key = keyToBytes(rowKey);
-      lengths.writeUInt32BE(key.length, 0);
-      lengths.writeUInt32BE(value.length, 4);
-      hash.update(lengths).update(key).update(value);
+    return { index: position.index, hash: await hashRows(rows.scan(WHOLE)) };
+  }
+
+  /** The newest checkpoints, oldest first. */
+  get checkpoints(): readonly Checkpoint[] {
+    return this.#checkpoints;
+  }
+
+  /**
+   * Reads all rows of this moment and adds them up anew. Returns what is wrong, if anything is: the
+   * disk has lost or changed something since it was written.
+   */
+  async scrub(): Promise<string | undefined> {
+    const { rows } = this.#world;
+    const expected = rows.sum;
+    const found = new RunningSum();
+    try {
+      for await (const [key, value] of rows.scan(WHOLE)) {
+        if (key !== POSITION_KEY) found.add(keyToBytes(key), value);
+      }
+    } catch (error) {
+      if (isIdunnoError(error, 'CORRUPT')) return error.message;
+      throw error;
     }
-    return { index: position.index, hash: hash.digest('hex') };
+    if (isSameSum(found.value, expected)) return undefined;
+    return `its rows add up to ${describeSum(found.value)}, not to ${describeSum(expected)}`;
   }
 
   async snapshot(): Promise<{ index: LogIndex; term: Term; chunks: AsyncIterable<Uint8Array> }> {
@@ -189,11 +243,16 @@ export class StateMachine implements ReplicatedMachine {
         bytes = 0;
       }
       if (ops.length > 0) await generation.db.batch(ops, { sync: true });
+      const verified = await verifyRows(generation.db);
+      if (verified.position.index !== meta.index) {
+        const { index } = verified.position;
+        throw new IdunnoError('CORRUPT', `a snapshot of ${meta.index} holds ${index}`);
+      }
+      this.#staged = { meta, generation, verified };
     } catch (error) {
       await this.#generations.discard(generation);
       throw error;
     }
-    this.#staged = { meta, generation };
   }
 
   async installStaged(meta: SnapshotMeta): Promise<void> {
@@ -203,19 +262,37 @@ export class StateMachine implements ReplicatedMachine {
     this.#staged = undefined;
     await this.#writing;
     const worldParts = { ...this.#options, registry: this.#registry, log: this.#log };
-    const next = await loadWorld(staged.generation, worldParts);
-    if (next.position.index !== meta.index) {
-      throw new IdunnoError('CORRUPT', `a snapshot of ${meta.index} holds ${next.position.index}`);
-    }
+    const next = await loadWorld(staged.generation, worldParts, staged.verified);
     await this.#generations.makeCurrent(staged.generation, meta);
-    const old = this.#world;
-    this.#world = next;
-    this.#durable = meta.index;
-    this.#isInstalling = false;
+    const old = this.#swap(next);
     old.rows.retire('the state was replaced by a snapshot');
     old.generation.retire();
     this.#log.info('store.snapshot-installed', { index: meta.index, term: meta.term });
     for (const listener of this.#changeListeners) listener([], meta.index);
+  }
+
+  async startOver(): Promise<void> {
+    this.#isInstalling = true;
+    await this.#writing;
+    await this.#dropStaged();
+    const old = this.#world;
+    old.rows.retire('the state was found damaged');
+    await old.generation.db.close();
+    const generation = await this.#generations.startOver();
+    const worldParts = { ...this.#options, registry: this.#registry, log: this.#log };
+    this.#swap(await loadWorld(generation, worldParts));
+    this.#log.warn('store.started-over', { was: old.position.index });
+    for (const listener of this.#changeListeners) listener([], 0);
+  }
+
+  /** Returns the world that counted until now. */
+  #swap(next: World): World {
+    const old = this.#world;
+    this.#world = next;
+    this.#durable = next.position.index;
+    this.#checkpoints = [];
+    this.#isInstalling = false;
+    return old;
   }
 
   /** Waits for the disk, then closes it. */
@@ -242,6 +319,13 @@ export class StateMachine implements ReplicatedMachine {
       this.#log.error('store.unreadable-entry', { index, error });
       return [{ ok: false, error }];
     }
+  }
+
+  /** Sessions are written once per group, and groups differ between replicas: here they are equal. */
+  #noteCheckpoint(): void {
+    this.#world.sessions.flush();
+    this.#checkpoints.push(this.stateSum());
+    if (this.#checkpoints.length > CHECKPOINTS_KEPT) this.#checkpoints.shift();
   }
 
   #viewOf(world: () => World, pin?: Pin): ReadView {
@@ -306,4 +390,18 @@ function started(chunks: AsyncGenerator<Uint8Array>): AsyncIterableIterator<Uint
     [Symbol.asyncIterator]: () => iterator,
   };
   return iterator;
+}
+
+/** The generation that counts; an empty one where that is damaged. */
+async function openWorld(generations: GenerationStore, parts: WorldParts): Promise<World> {
+  let generation: Generation | undefined;
+  try {
+    generation = await generations.open();
+    return await loadWorld(generation, parts);
+  } catch (error) {
+    await generation?.db.close();
+    if (!isIdunnoError(error, 'CORRUPT')) throw error;
+    parts.log.error('store.state-damaged', { reason: error.message });
+    return loadWorld(await generations.startOver(), parts);
+  }
 }

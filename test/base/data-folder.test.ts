@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import {
+  crc32c,
   createRealDisk,
   createSeededRng,
   type DataFolderOptions,
@@ -94,25 +95,65 @@ for (const [what, [changes, text]] of Object.entries(FOREIGN)) {
   });
 }
 
+async function writeSealed(disk: MemoryDisk, file: string, value: object): Promise<void> {
+  const crc = crc32c(new TextEncoder().encode(JSON.stringify(value)));
+  const text = JSON.stringify({ ...value, crc });
+  await disk.writeFileDurable(`/data/n1/${file}`, new TextEncoder().encode(text));
+}
+
 t.test('data of a newer version is refused', async (t) => {
   const disk = new MemoryDisk();
   const { identity } = await openDataFolder(options({ disk }));
-  const newer = JSON.stringify({ ...identity, formatVersion: 99 });
-  await disk.writeFileDurable('/data/n1/identity.json', new TextEncoder().encode(newer));
+  await writeSealed(disk, 'identity.json', { ...identity, formatVersion: 99 });
   await t.rejects(openDataFolder(options({ disk })), { code: 'FOREIGN_DATA', message: /newer/ });
 });
 
-for (const file of ['identity.json', 'epoch.json']) {
+t.test('an identity that does not say whose data it is is refused', async (t) => {
+  const disk = new MemoryDisk();
+  await openDataFolder(options({ disk }));
+  await writeSealed(disk, 'identity.json', { epoch: 'x', cluster: 5 });
+  await t.rejects(openDataFolder(options({ disk })), { code: 'CORRUPT', message: 'identity.json' });
+});
+
+for (const file of ['identity.json', 'identity.copy.json', 'epoch.json']) {
   for (const content of ['', '{', '[]', '{"epoch":"x","cluster":5}']) {
-    t.test(`a damaged ${file} (${content || 'empty'}) is named, not guessed at`, async (t) => {
+    t.test(`a damaged ${file} (${content || 'empty'}) is found and written anew`, async (t) => {
       const disk = new MemoryDisk();
-      await openDataFolder(options({ disk }));
+      const before = await openDataFolder(options({ disk }));
       const bytes = new TextEncoder().encode(content);
       await disk.writeFileDurable(`/data/n1/${file}`, bytes);
-      await t.rejects(openDataFolder(options({ disk })), { code: 'CORRUPT', message: file });
+      const after = await openDataFolder(options({ disk }));
+      t.same(after.identity, before.identity, 'the same node');
+      t.same(after.repaired, [file]);
+      t.same((await openDataFolder(options({ disk }))).repaired, []);
     });
   }
 }
+
+t.test('every single flipped bit of an identity is found', async (t) => {
+  const disk = new MemoryDisk();
+  const { identity } = await openDataFolder(options({ disk }));
+  const path = '/data/n1/identity.json';
+  const { length } = await disk.readFile(path, 1_000);
+  for (let bit = 0; bit < (length - 1) * 8; bit += 1) {
+    disk.flipBit(path, bit);
+    const again = await openDataFolder(options({ disk }));
+    t.same(again.identity, identity);
+    t.same(again.repaired, ['identity.json'], `bit ${bit}`);
+  }
+});
+
+t.test('where both identities are gone the node is another incarnation of the same', async (t) => {
+  const disk = new MemoryDisk();
+  const before = await openDataFolder(options({ disk }));
+  for (const file of ['identity.json', 'identity.copy.json']) {
+    await disk.writeFileDurable(`/data/n1/${file}`, new Uint8Array(3));
+  }
+  const after = await openDataFolder(options({ disk, rng: createSeededRng('another') }));
+  t.equal(after.isNew, false);
+  t.equal(after.identity.node, before.identity.node);
+  t.not(after.identity.incarnation, before.identity.incarnation);
+});
 
 t.test('a folder is opened once: the second start names the process that has it', async (t) => {
   const path = await temporaryFolder(t);

@@ -91,6 +91,14 @@ export class KvMachine implements ReplicatedMachine {
     this.#staged = image;
   }
 
+  async startOver(): Promise<void> {
+    this.#registers = new Map();
+    this.#index = 0;
+    this.#term = 0;
+    this.#staged = undefined;
+    this.installedSnapshot = undefined;
+  }
+
   async installStaged(meta: SnapshotMeta): Promise<void> {
     const image = this.#staged;
     if (image?.index !== meta.index) throw new Error(`no image of ${meta.index} is staged`);

@@ -111,6 +111,12 @@ export class ListMachine implements ReplicatedMachine {
     this.#staged = { ...kept, installed: meta };
   }
 
+  async startOver(): Promise<void> {
+    Object.assign(this.#disk, { commands: [], index: 0, term: 0, installed: undefined });
+    this.#now = structuredClone(this.#disk);
+    this.#staged = undefined;
+  }
+
   async installStaged(meta: SnapshotMeta): Promise<void> {
     if (this.#staged?.index !== meta.index) throw new Error('nothing is staged');
     Object.assign(this.#disk, structuredClone(this.#staged));

@@ -1,12 +1,11 @@
 import { tmpdir } from 'node:os';
 import { mkdtemp, rm } from 'node:fs/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import {
   createRealDisk,
   createSilentLogger,
   type Database,
   type Disk,
-  type IdunnoError,
   MemoryDatabases,
   MemoryDisk,
   nodeId,
@@ -17,11 +16,17 @@ import {
   type Entry,
   type EntryKind,
   LevelLogStore,
+  type LoadedLog,
   type LogStore,
   MemoryLogStore,
   type SnapshotMeta,
 } from '../../src/raft/index.js';
-import { entryKey, SUMMARY_KEY } from '../../src/raft/log-record.js';
+import {
+  encodeEntryRecord,
+  encodeSummary,
+  entryKey,
+  SUMMARY_KEY,
+} from '../../src/raft/log-record.js';
 
 /** One machine: opens its log again and again. */
 interface Machine {
@@ -243,27 +248,56 @@ for (const [where, createMachine] of Object.entries(MACHINES)) {
   });
 }
 
-/** A log in memory whose parts a test may damage. */
+interface AfterDamage {
+  readonly loaded: LoadedLog;
+  /** What a second boot says, without any more damage. */
+  readonly again: LoadedLog;
+  readonly isNoted: boolean;
+}
+
+/** A log in memory whose parts a test may damage: entries 1 and 2 of term 1, 3 and 4 of term 3. */
 async function damaged(
   damage: (db: Database, disk: MemoryDisk) => Promise<void>,
-): Promise<IdunnoError | undefined> {
+): Promise<AfterDamage> {
   const databases = new MemoryDatabases();
   const disk = new MemoryDisk();
   await disk.mkdir('/raft');
   const store = levelStore(await databases.open('/raft/log'), disk, '/raft');
   await store.load();
+  await store.reset(meta(0, 0), { term: 1, vote: undefined });
   await store.write({ hardState: { term: 1, vote: N1 }, append: [entry(1, 1), entry(2, 1)] });
   await store.write({ hardState: { term: 3, vote: N1 }, append: [entry(3, 3), entry(4, 3)] });
   await store.close();
   const db = await databases.open('/raft/log');
   await damage(db, disk);
-  const again = levelStore(db, disk, '/raft');
-  try {
-    await again.load();
-    return undefined;
-  } catch (error) {
-    return error as IdunnoError;
-  }
+  const first = levelStore(db, disk, '/raft');
+  const loaded = await first.load();
+  await first.close();
+  const second = levelStore(await databases.open('/raft/log'), disk, '/raft');
+  const again = await second.load();
+  await second.close();
+  return { loaded, again, isNoted: (await disk.stat('/raft/suspect.json')) !== undefined };
+}
+
+/** Suspect with what it promised, cut to these entries, and still so after another restart. */
+function isSuspect(
+  t: Test,
+  { loaded, again, isNoted }: AfterDamage,
+  reason: RegExp,
+  kept: readonly number[],
+): void {
+  t.match(loaded.doubt, reason);
+  t.same(loaded.hardState, { term: 3, vote: N1 }, 'its promises are known');
+  t.same(
+    loaded.entries.map(({ index }) => index),
+    kept,
+  );
+  t.equal(isNoted, true);
+  t.same(
+    { ...again, entries: shown(again.entries) },
+    { ...loaded, entries: shown(loaded.entries) },
+    'a restart in the middle of the recovery finds the same',
+  );
 }
 
 async function put(db: Database, key: Uint8Array, value: Uint8Array): Promise<void> {
@@ -282,53 +316,112 @@ function flipped(bytes: Uint8Array | undefined, at: number): Uint8Array {
 
 t.test('the boot scan', async (t) => {
   t.test('accepts an intact log', async (t) => {
-    t.equal(await damaged(async () => undefined), undefined);
+    const { loaded, isNoted } = await damaged(async () => undefined);
+    t.same([loaded.doubt, loaded.wiped, loaded.entries.length], [undefined, undefined, 4]);
+    t.equal(isNoted, false);
   });
 
   t.test('finds a flipped bit in every byte of an entry', async (t) => {
-    const bytes = (await import('../../src/raft/log-record.js')).encodeEntryRecord(entry(2, 1), 1);
+    const bytes = encodeEntryRecord(entry(2, 1), 1);
     for (let at = 0; at < bytes.length; at += 1) {
-      const error = await damaged((db) => put(db, entryKey(2), flipped(db.get(entryKey(2)), at)));
-      t.match(error, { code: 'CORRUPT', message: /entry 2 is damaged/ }, `byte ${at}`);
+      const { loaded } = await damaged((db) =>
+        put(db, entryKey(2), flipped(db.get(entryKey(2)), at)),
+      );
+      t.match(loaded.doubt, /entry 2 is damaged/, `byte ${at}`);
+      t.equal(loaded.entries.length, 1);
     }
   });
 
   t.test('finds an entry that is missing in the middle', async (t) => {
-    const error = await damaged((db) => del(db, 2));
-    t.match(error, { code: 'CORRUPT', message: /entries 2 to 2 are missing/ });
+    isSuspect(t, await damaged((db) => del(db, 2)), /entries 2 to 2 are missing/, [1]);
   });
 
   t.test('finds a lost tail', async (t) => {
-    const error = await damaged((db) => del(db, 4));
-    t.match(error, { code: 'CORRUPT', message: /ends at entry 3 of term 3.*says entry 4/ });
+    const found = await damaged((db) => del(db, 4));
+    isSuspect(t, found, /ends at entry 3 of term 3.*says entry 4/, [1, 2, 3]);
   });
 
   t.test('finds an entry of an earlier life in its place', async (t) => {
-    const { encodeEntryRecord } = await import('../../src/raft/log-record.js');
-    const old = encodeEntryRecord(entry(2, 2), 1);
-    const error = await damaged((db) => put(db, entryKey(2), old));
-    t.match(error, { code: 'CORRUPT', message: /entry 3 does not follow entry 2/ });
+    const found = await damaged((db) => put(db, entryKey(2), encodeEntryRecord(entry(2, 2), 1)));
+    isSuspect(t, found, /entry 3 does not follow entry 2/, [1]);
   });
 
-  t.test('finds a damaged summary', async (t) => {
-    const error = await damaged((db) => put(db, SUMMARY_KEY, flipped(db.get(SUMMARY_KEY), 9)));
-    t.match(error, { code: 'CORRUPT', message: /summary is damaged/ });
+  t.test('finds a damaged summary: then nothing of the log counts', async (t) => {
+    const found = await damaged((db) => put(db, SUMMARY_KEY, flipped(db.get(SUMMARY_KEY), 9)));
+    isSuspect(t, found, /summary is damaged/, []);
+    t.same(found.loaded.snapshot.conf.voters, [], 'and not even the members are known');
   });
 
   t.test('finds that the whole log is gone, by the watermark', async (t) => {
-    const error = await damaged(async (db) => {
+    const found = await damaged(async (db) => {
       for (const index of [1, 2, 3, 4]) await del(db, index);
       await db.batch([{ type: 'del', key: SUMMARY_KEY }], { sync: true });
     });
-    t.match(error, { code: 'CORRUPT', message: /once ended at entry 4/ });
+    isSuspect(t, found, /once ended at entry 4/, []);
   });
 
-  t.test('says where, why, and what to do next', async (t) => {
-    const error = await damaged((db) => del(db, 4));
-    t.match(error?.message, /in \/raft cannot be trusted/);
-    t.match(error?.message, /must not vote/);
-    t.match(error?.message, /move the folder away/);
-    t.equal(error?.data['path'], '/raft');
+  t.test('finds an older log that is whole in itself, by the watermark', async (t) => {
+    const found = await damaged(async (db) => {
+      for (const index of [3, 4]) await del(db, index);
+      const summary = { hardState: { term: 1, vote: N1 }, snapshot: meta(0, 0), seq: 2 };
+      await put(db, SUMMARY_KEY, encodeSummary({ ...summary, lastIndex: 2, lastTerm: 1 }));
+    });
+    isSuspect(t, found, /at batch 2.*but batch 3.*was once durable/, [1, 2]);
+  });
+
+  t.test('finds a watermark that is missing or unreadable', async (t) => {
+    const gone = await damaged((_db, disk) => disk.remove('/raft/watermark'));
+    isSuspect(t, gone, /watermark file is missing/, [1, 2, 3, 4]);
+    const spoilt = await damaged(async (_db, disk) => {
+      for (const slot of [0, 1]) disk.flipBit('/raft/watermark', slot * 512 * 8 + 77);
+    });
+    isSuspect(t, spoilt, /both slots of its watermark/, [1, 2, 3, 4]);
+  });
+
+  t.test(
+    'repairs one torn slot beside a sound log in passing: a power cut leaves that',
+    async (t) => {
+      for (const slot of [0, 1]) {
+        const { loaded, isNoted } = await damaged(async (_db, disk) => {
+          disk.flipBit('/raft/watermark', slot * 512 * 8 + 77);
+        });
+        t.same([loaded.doubt, loaded.wiped, isNoted], [undefined, undefined, false]);
+        t.equal(loaded.entries.length, 4);
+      }
+    },
+  );
+
+  t.test('calls a node wiped whose promises nobody knows any more', async (t) => {
+    const { loaded, again } = await damaged(async (db, disk) => {
+      await put(db, SUMMARY_KEY, flipped(db.get(SUMMARY_KEY), 9));
+      disk.flipBit('/raft/watermark', 77);
+    });
+    t.match(loaded.wiped, /summary is damaged.*neither log nor watermark say what it voted/);
+    t.same(loaded.hardState, { term: 0, vote: undefined });
+    t.same(loaded.entries, []);
+    t.same(again.hardState, { term: 0, vote: undefined }, 'nothing of its former self is left');
+  });
+
+  t.test('a node that is suspect stays it until it is told that it is trusted', async (t) => {
+    const databases = new MemoryDatabases();
+    const disk = new MemoryDisk();
+    await disk.mkdir('/raft');
+    const open = async () => levelStore(await databases.open('/raft/log'), disk, '/raft');
+    const store = await open();
+    await store.load();
+    await store.reset(meta(0, 0), { term: 5, vote: N1 });
+    await store.doubt('its state is damaged');
+    await store.close();
+    const again = await open();
+    t.match(await again.load(), {
+      doubt: 'its state is damaged',
+      hardState: { term: 5, vote: N1 },
+    });
+    await again.trust();
+    await again.close();
+    const last = await open();
+    t.equal((await last.load()).doubt, undefined);
+    await last.close();
   });
 });
 
