@@ -5,6 +5,7 @@
 import { crashDetection } from './crash-detection.js';
 import { killLeader } from './kill-leader.js';
 import { killThree } from './kill-three.js';
+import { scaleUp } from './scale-up.js';
 import { readCount, runSuiteCommand, type Suite } from './lib/suite-command.js';
 
 export interface DrillOptions {
@@ -27,6 +28,10 @@ const DRILLS: Readonly<Record<string, Suite<DrillOptions>>> = {
   'crash-detection': {
     summary: 'how fast every node learns of one crash, and of three neighbours at once',
     run: crashDetection,
+  },
+  'scale-up': {
+    summary: 'a model that is warm on one worker lags behind: the rule adds workers',
+    run: scaleUp,
   },
 };
 

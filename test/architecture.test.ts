@@ -51,6 +51,9 @@ const CORES: readonly string[] = [
   'src/idunno/command-work.ts',
   'src/idunno/fair-queue.ts',
   'src/idunno/rates.ts',
+  'src/idunno/scaling.ts',
+  'src/idunno/explain.ts',
+  'src/idunno/chores.ts',
 ];
 
 /**

@@ -10,6 +10,8 @@ import type { Change } from '../store/index.js';
 import {
   assignments,
   type AssignmentRow,
+  type DecisionRow,
+  decisions,
   isFinal,
   type JobRow,
   jobs,
@@ -43,9 +45,19 @@ export function eventsOf(
     if (bucket === jobs.bucket) events.push(...jobEvents(change));
     else if (bucket === revisions.bucket) events.push(...revisionEvents(change));
     else if (bucket === assignments.bucket) events.push(...workerEvents(change));
+    else if (bucket === decisions.bucket) events.push(...decisionEvents(change));
   }
   if (withTasks) events.push(...taskEvents(changes));
   return events;
+}
+
+/** Rows of old decisions are written over by new ones. */
+function decisionEvents(change: Change): StateEvent[] {
+  const row = change.after as DecisionRow | undefined;
+  if (row === undefined) return [];
+  const { name: model, revision, added, removed, reason, atMs } = row;
+  const fields = { model, revision, added, removed, reason, atMs };
+  return [{ event: 'scaling.decision', fields }];
 }
 
 function jobEvents(change: Change): StateEvent[] {

@@ -1,8 +1,8 @@
 /**
  * Applies the scaling rule (scaling.ts): the leader's duty. Looks once a second while there are
  * unfinished jobs and now and then while there are none, remembers since when things are as they
- * are, proposes what the rule says, and writes each decision with its reason into the log; the
- * command records it in the tables, too, where `job explain` finds it under any leader.
+ * are, and proposes what the rule says. The command records each decision with its reason in the
+ * tables: `job explain` finds it there under any leader, and coordinators log it (events.ts).
  *
  * In memory are only times: a new leader starts them afresh, so the first window after an election
  * is the rule's usual one over replicated counts.
@@ -115,7 +115,7 @@ class Scaler {
   }
 
   async #apply(steps: readonly ScalingStep[]): Promise<void> {
-    const { local, log } = this.#deps;
+    const { local } = this.#deps;
     const view = local.view();
     const add: Wire[] = [];
     const remove: Wire[] = [];
@@ -123,13 +123,6 @@ class Scaler {
     const decide = (model: ScalingStep['model'], plus: string[], minus: string[], why: string) => {
       const { name, revision } = model;
       decisions.push([name, revision, plus, minus, why]);
-      log.info('scaling.decision', {
-        model: name,
-        revision,
-        added: plus,
-        removed: minus,
-        reason: why,
-      });
     };
     for (const { model, added, removed, evicted, reason } of steps) {
       const { name, revision } = model;
