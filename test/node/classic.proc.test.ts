@@ -161,8 +161,10 @@ t.test('train makes the models ready on all workers', async (t) => {
     ],
   );
   for (const { workers } of items) {
-    t.ok(workers.length > 0);
-    t.ok(workers.every(({ state }) => state === 'warm'));
+    t.same(
+      workers.map(({ state }) => state),
+      ['warm', 'warm', 'warm'],
+    );
   }
 });
 
@@ -283,6 +285,13 @@ t.test('stop-job takes the tasks back; the sums survive the loss of the leader',
   t.ok(Number(last?.meanSeconds) > 0);
   const survivor = names.find((name) => name !== leader) ?? 'n1';
   t.match(await hear(t, 'job verify 4', survivor), /verdict: +ok/);
+});
+
+t.test('grep asks the logs of all nodes that are there', async (t) => {
+  t.equal((await run(['up'])).code, 0);
+  const { code, stdout } = await say('$grep -c -F node.start');
+  t.equal(code, 0);
+  for (const name of names) t.match(stdout, new RegExp(`^${name} +ok +[1-9]`, 'm'), name);
 });
 
 t.test('without a leader each says so, and nothing is changed', async (t) => {
