@@ -227,6 +227,24 @@ t.test('election timeouts are spread over the whole interval and differ between 
   t.end();
 });
 
+// "This spreads out the servers so that in most cases only a single server will time out; it wins the
+// election and sends heartbeats before any other servers time out." (§5.2)
+t.test('of five nodes one times out well before the others, most of the time', (t) => {
+  const rounds = 1_000;
+  // A local round trip and the disks: time enough to be elected.
+  const roundMs = 2;
+  let conflicts = 0;
+  for (let seed = 0; seed < rounds; seed += 1) {
+    const timeouts = Array.from({ length: 5 }, (_, at) =>
+      new Harness(1, { rng: createSeededRng(`${seed} ${at}`) }).core(1).nextDeadline(),
+    ).sort((a, b) => a - b);
+    if ((timeouts[1] ?? 0) - (timeouts[0] ?? 0) < roundMs) conflicts += 1;
+  }
+  // 1 - (1 - 2/150)^5 = 6.5 % by chance alone.
+  t.ok(conflicts > 0.03 * rounds && conflicts < 0.1 * rounds, `${conflicts} of ${rounds}`);
+  t.end();
+});
+
 // "The restrictions ensure that at most one candidate can win a particular term": over crashes too.
 t.test('a vote is remembered over a crash', (t) => {
   const cluster = new Harness(3);
