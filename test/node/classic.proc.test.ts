@@ -256,10 +256,10 @@ t.test('stop-job takes the tasks back; the sums survive the loss of the leader',
   const submit = ['job', 'submit', 'lenet', '--glob', 'lenet*.png', '--batch-size', '4'];
   t.equal((await run([...submit, '--repeat', '16'])).code, 0);
   await until('tasks of job 4', async () => (await job(4)).tasksDone >= 10);
-  const while4 = await hear(t, 'job tasks 4 --limit 1');
-  t.match(while4, /\n +0 +0-3 +Success +n[123] .* results\/4\/0\.jsonl/, 'while the job runs');
-  t.match(await hear(t, 'file get results/4/0.jsonl -', 'n1'), /^\{"item":0,/, 'still inline');
   t.equal(await hear(t, 'stop-job lenet', 'n1'), 'job 4 is paused\n');
+  const begun = await hear(t, 'job tasks 4 --limit 1');
+  t.match(begun, /\n +0 +0-3 +Success +n[123] .* results\/4\/0\.jsonl/, 'before the job is over');
+  t.match(await hear(t, 'file get results/4/0.jsonl -', 'n1'), /^\{"item":0,/, 'still inline');
   await until('no task out', async () => (await job(4)).tasksWaiting === 0);
   const { queriesDone } = await job(4);
   t.ok(queriesDone < 800, `${queriesDone} queries done when it was stopped`);
