@@ -1,10 +1,10 @@
 /**
  * Makes the models that ship with the package ready on every worker: the classic `train`. Deploys
  * those that the cluster does not have in just this form, all at once, and answers when each of
- * them is warm on every worker that was given it.
+ * them is warm on every worker.
  */
 import { createHash } from 'node:crypto';
-import { isIdunnoError } from '../base/index.js';
+import { IdunnoError, isIdunnoError } from '../base/index.js';
 import type { ModelInfo } from '../idunno/index.js';
 import type { ApiClient, ClientCallOptions } from './api-client.js';
 import { readModelFolder } from './local-files.js';
@@ -19,7 +19,10 @@ export interface TrainOptions extends ClientCallOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-/** The shipped models as they then are, in the order of SHIPPED_MODELS. */
+/**
+ * The shipped models as they then are, in the order of SHIPPED_MODELS. Throws MODEL_LOAD_FAILED also
+ * where only some of the workers cannot load one.
+ */
 export async function trainShippedModels(
   client: Client,
   options: TrainOptions = {},
@@ -34,7 +37,14 @@ export async function trainShippedModels(
         return model;
       }
       const onProgress = (text: string): void => options.onProgress?.(`${name}: ${text}`);
-      return client.modelDeploy(files, { ...options, onProgress, workers: 'all' });
+      const deployed = await client.modelDeploy(files, { ...options, onProgress, workers: 'all' });
+      const failed = deployed.workers.find((worker) => worker.state === 'failed');
+      if (failed === undefined) return deployed;
+      throw new IdunnoError(
+        'MODEL_LOAD_FAILED',
+        `model ${name} cannot be loaded on ${failed.node}: ${failed.error ?? 'it did not say why'}`,
+        { model: name },
+      );
     }),
   );
 }

@@ -9,7 +9,7 @@ import type { Wire } from '../net/index.js';
 import type { FileRef, FileSelector, SdfsClient } from '../sdfs/index.js';
 import { parseObject, type RequestId, type StoreClient } from '../store/index.js';
 import { modelUndeployed } from './command-jobs.js';
-import { modelNotFound } from './command-models.js';
+import { modelNotFound, noSuchWorker } from './command-models.js';
 import { type InputEntry, writeInputLine } from './inputs.js';
 import { MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX } from './limits.js';
 import { checkFolder } from './manifest.js';
@@ -68,6 +68,8 @@ export class IdunnoNodeClient implements IdunnoClient {
   ): Promise<ModelInfo> {
     const { name, description } = checkFolder(files);
     checkFiles(files);
+    const workers = options.workers ?? null;
+    if (Array.isArray(workers)) await this.#checkNodes(name, workers as readonly string[]);
     const stored: Wire[] = [];
     for (const file of files) {
       options.signal?.throwIfAborted();
@@ -79,7 +81,6 @@ export class IdunnoNodeClient implements IdunnoClient {
       options.onProgress?.(`stored ${file.name}: ${file.bytes.length} bytes, ${copies} copies`);
       stored.push([`models/${name}/${file.name}`, version, file.bytes.length]);
     }
-    const workers = options.workers ?? null;
     const args = [
       name,
       description,
@@ -88,6 +89,14 @@ export class IdunnoNodeClient implements IdunnoClient {
     ] as Wire[];
     const revision = Number(await this.#deps.store.submit('idunno.model.deploy', args));
     return this.#untilDeployed(name, revision, options);
+  }
+
+  /** Before anything is stored. Throws NODE_NOT_FOUND; the command checks again. */
+  async #checkNodes(name: string, workers: readonly string[]): Promise<void> {
+    const rows = await this.#deps.store.query('nodes.list', []);
+    const known = (rows as unknown as readonly { name: string }[]).map((row) => row.name);
+    const stranger = workers.find((worker) => !known.includes(worker));
+    if (stranger !== undefined) throw noSuchWorker(name, stranger);
   }
 
   /** Looks until workers have settled it: they load in the background whether we look or not. */

@@ -49,7 +49,7 @@ export const deployModel: Command = (tx, args, context) => {
   const workers = readWorkersWanted(args[3]);
   for (const node of Array.isArray(workers) ? (workers as readonly string[]) : []) {
     if (tx.index(NODES_INDEX).has(node)) continue;
-    throw new IdunnoError('NODE_NOT_FOUND', `cannot load ${name} on "${node}": no such node`);
+    throw noSuchWorker(name, node);
   }
   const before = tx.get(models, [name]);
   const revision = (before?.newest ?? 0) + 1;
@@ -114,6 +114,14 @@ function retire(tx: Tx, args: readonly Wire[], context: CommandContext, isRemove
   }
   tx.put(models, [name], { ...model, serving: 0, deploying: 0, isRemoved });
   return model.serving;
+}
+
+export function noSuchWorker(model: string, node: string): IdunnoError {
+  return new IdunnoError(
+    'NODE_NOT_FOUND',
+    `cannot load ${model} on "${node}": no node of that name was ever part of the cluster`,
+    { node },
+  );
 }
 
 export function modelNotFound(name: string): IdunnoError {

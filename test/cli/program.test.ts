@@ -279,6 +279,27 @@ t.test('a model is ready on so many nodes', async (t) => {
   t.match(shown.stdout, /n10 +loading +fetched/);
 });
 
+t.test('where a model is loaded is a number, names, or all', async (t) => {
+  const deploy = async (workers: string) => {
+    const asked: unknown[] = [];
+    const modelDeploy = async (_: unknown, options: { workers?: unknown } = {}) => {
+      asked.push(options.workers);
+      throw new IdunnoError('BUSY', 'enough seen');
+    };
+    const args = ['model', 'deploy', 'lenet', '--workers', workers];
+    return { ...(await runCli(args, { client: { modelDeploy } })), asked };
+  };
+  t.same((await deploy('2')).asked, [2]);
+  t.same((await deploy('n1,n2')).asked, [['n1', 'n2']]);
+  t.same((await deploy('all')).asked, ['all']);
+  for (const wrong of ['0', '-1', '257', ',']) {
+    const ran = await deploy(wrong);
+    t.equal(ran.code, 2, wrong);
+    t.match(ran.stderr, /--workers/, wrong);
+    t.same(ran.asked, [], 'nothing was asked of the cluster');
+  }
+});
+
 t.test('put maps local files and folders to names', async (t) => {
   const folder = t.testdir({ digits: { a: { '1.png': 'one' }, '2.png': 'two' }, 'x.txt': 'x' });
   const names: string[] = [];

@@ -141,7 +141,7 @@ t.test('a loop that hides in a promise is ended with its process, at the deadlin
   }`;
   const { pool, until } = createWatchedPool(t, { inferTimeoutMs: 500 });
   pool.load({ name: 'tiny', revision: 1, dir: makeCodeFolder(code) });
-  for (let turn = 0; turn < 7; turn += 1) {
+  for (let turn = 0; turn < 6; turn += 1) {
     await until('warm');
     const seat = must(pool.acquire('tiny', 1), 'a seat');
     await t.rejects(seat.infer([itemOf(1, 5)]), { code: 'MODEL_CRASHED' });
