@@ -17,6 +17,7 @@ const cluster = await createTestCluster(3);
 t.teardown(() => cluster.remove());
 const { names, folder, run } = cluster;
 
+const NODES_HEAD = 'Job ID | Job Type | assigned_nodes';
 const DIGITS = 50;
 const TEST_DIGITS = 12;
 
@@ -130,6 +131,11 @@ t.test('leave and join keep the files counted right', async (t) => {
   t.equal(await holders(), 3);
   t.equal(await hear(t, '$leave'), 'n3 has left\n');
   const refused = await say('put vm1.log never.log\njob_info\nleave');
+  t.match(await run(['job', 'ls', '-n', 'n3']), {
+    code: 1,
+    stderr: /n3 has left.*\n.*member join/,
+  });
+  t.equal((await run(['job', 'ls', '-n', 'n1'])).code, 0, 'at another node all goes on');
   t.equal(refused.stdout, '');
   t.match(refused.stderr, /^(error: n3 has left the group: type join [^\n]*\n){3}$/);
   await until('two members', async () => {
@@ -242,9 +248,10 @@ t.test('each task has one output file, and clients see their own jobs', async (t
   t.match(await say('get results/2/5.jsonl x'), { code: 3, stderr: /no results\/2\/5\.jsonl/ });
   const ann = ['--client', 'ann'];
   t.equal(await hear(t, 'infer lenet lenet.png 10', 'n1', ann), 'Inference job submitted\n');
-  const head = 'Job ID | Job Type | assigned_nodes';
   const seenBy = async (options: string[]): Promise<string[]> =>
-    tableOf(t, await hear(t, 'get-job-assigned-VMs', 'n3', options), head).map(([id = '']) => id);
+    tableOf(t, await hear(t, 'get-job-assigned-VMs', 'n3', options), NODES_HEAD).map(
+      ([id = '']) => id,
+    );
   t.same(await seenBy(ann), ['3']);
   t.same(await seenBy(['--client', 'bob']), []);
   t.same(await seenBy([]), ['1', '2', '3'], 'the operator sees all');
@@ -273,17 +280,19 @@ t.test('stop-job takes the tasks back; the sums survive the loss of the leader',
   const stats = async (): Promise<Stats | undefined> =>
     (await json<{ items: Stats[] }>(['job', 'stats', '4'])).items[0];
   const { leader } = await json<{ leader: string }>(['status']);
+  const survivor = names.find((name) => name !== leader) ?? 'n1';
   const before = await stats();
   const pid = readRunning(cluster.dataDir(leader))?.pid;
   t.ok(pid !== undefined);
   if (pid !== undefined) process.kill(pid, 'SIGKILL');
+  t.match(await hear(t, 'list_self', survivor), /^n\d:/);
+  t.equal(tableOf(t, await hear(t, 'get-job-assigned-VMs', leader), NODES_HEAD).length, 4);
   const after = await stats();
   t.ok(Number(after?.queriesDone) >= Number(before?.queriesDone), 'nothing is counted anew');
   await until('the end of job 4', async () => (await job(4)).state === 'succeeded');
   const last = await stats();
   t.match(last, { queriesDone: 800, tasksDone: 200 }, 'each task once');
   t.ok(Number(last?.meanSeconds) > 0);
-  const survivor = names.find((name) => name !== leader) ?? 'n1';
   t.match(await hear(t, 'job verify 4', survivor), /verdict: +ok/);
 });
 

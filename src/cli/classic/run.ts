@@ -2,10 +2,10 @@
  * Runs one classic command: the words must fit it, and what it needs must be there before anything
  * is begun, so that what is refused has changed nothing.
  */
-import { IdunnoError } from '../../base/index.js';
+import { IdunnoError, isIdunnoError } from '../../base/index.js';
 import { requireCluster } from '../readiness.js';
 import { nodeLeft } from './members.js';
-import { type ClassicCommand, type ClassicState, usageOf } from './types.js';
+import { type ClassicCommand, type ClassicNeed, type ClassicState, usageOf } from './types.js';
 
 /** Throws USAGE, NODE_LEFT, NO_LEADER, and what the command throws. */
 export async function runClassic(
@@ -14,14 +14,25 @@ export async function runClassic(
   args: readonly string[],
 ): Promise<void> {
   checkArguments(command, args);
+  await requireNeeds(command.needs ?? 'leader', state);
+  await command.run(state, args);
+}
+
+/**
+ * What is about the node itself asks that node; the rest is served by another one, too, while the
+ * prompt's own cannot be reached.
+ */
+async function requireNeeds(needs: ClassicNeed, state: ClassicState): Promise<void> {
   const { client, node, timeoutMs, signal } = state;
-  const needs = command.needs ?? 'leader';
-  if (needs !== 'nothing') {
+  if (needs === 'nothing') return;
+  if (needs === 'member') {
     const self = await client.memberSelf({ node, signal });
     if (self.state === 'left') throw nodeLeft(node);
+    return;
   }
-  if (needs === 'leader') await requireCluster(client, { timeoutMs, signal });
-  await command.run(state, args);
+  await requireCluster(client, { timeoutMs, signal, node }).catch((error: unknown) => {
+    throw isIdunnoError(error, 'NODE_LEFT') ? nodeLeft(node) : error;
+  });
 }
 
 function checkArguments(command: ClassicCommand, args: readonly string[]): void {
