@@ -2,6 +2,7 @@
  * `npm run drill -- NAME [options]`: puts a cluster of real processes under one kind of trouble and
  * holds it to its promises. Progress goes to stderr, the verdict to stdout.
  */
+import { corruptLog } from './corrupt-log.js';
 import { crashDetection } from './crash-detection.js';
 import { killLeader } from './kill-leader.js';
 import { killThree } from './kill-three.js';
@@ -24,6 +25,10 @@ const DRILLS: Readonly<Record<string, Suite<DrillOptions>>> = {
   'kill-three': {
     summary: 'kill three of ten nodes at once while files are put and two jobs run',
     run: killThree,
+  },
+  'corrupt-log': {
+    summary: 'damage the files of a coordinator, or empty its folder, and start it again',
+    run: corruptLog,
   },
   'crash-detection': {
     summary: 'how fast every node learns of one crash, and of three neighbours at once',

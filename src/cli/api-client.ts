@@ -55,7 +55,9 @@ import {
   resultLineSchema,
   type SettingRecord,
   settingSchema,
+  type StorageHealth,
   type StorageReport,
+  storageHealthSchema,
   storageReportSchema,
   taskPageSchema,
   toWire,
@@ -197,6 +199,10 @@ export class ApiClient {
 
   raftStatus(options: NodeCallOptions = {}): Promise<RaftStatus> {
     return this.read(API.raftStatus, [], raftStatusSchema, options);
+  }
+
+  raftStorage(options: NodeCallOptions = {}): Promise<StorageHealth> {
+    return this.read(API.raftStorage, [], storageHealthSchema, options);
   }
 
   /** Hands leadership to `to`, or to whoever is best; answers who led before. */

@@ -50,6 +50,8 @@ export const API = {
   memberLeave: 'api.member.leave',
   /** [] → RaftStatus of the node that is called. */
   raftStatus: 'api.raft.status',
+  /** [] → StorageHealth of the node that is called. */
+  raftStorage: 'api.raft.storage',
   /** [to or null] → name of the node that led before; forwarded to the leader. */
   raftTransfer: 'api.raft.transfer',
   /** [name, bytes or null, durability, session, seq] + body → PutResult. */
@@ -362,6 +364,27 @@ export const settingSchema: z.ZodType<SettingRecord> = z.object({
   value: z.string(),
   index: count,
   revision: count,
+});
+
+/** How far a coordinator's own log and state can be trusted. */
+export interface StorageHealth {
+  /** `running`, `waiting`, ...; `observer` where the node is no coordinator. */
+  readonly phase: string;
+  /** Why it is suspect: it follows and catches up, but neither votes nor leads. */
+  readonly doubt: string | undefined;
+  /** Why there can be no leader without a person's help. */
+  readonly stuck: string | undefined;
+  /** The sum over all rows at this applied index: equal on all coordinators. */
+  readonly index: number;
+  readonly sum: string;
+}
+
+export const storageHealthSchema: z.ZodType<StorageHealth> = z.object({
+  phase: z.string(),
+  doubt: maybeText,
+  stuck: maybeText,
+  index: z.number(),
+  sum: z.string(),
 });
 
 /** One coordinator's view of the consensus group; on other nodes only who leads. */

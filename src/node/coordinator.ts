@@ -14,7 +14,7 @@ import { idunnoModule } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
 import { LevelLogStore, RaftDriver } from '../raft/index.js';
 import { sdfsModule } from '../sdfs/index.js';
-import { StateMachine, StoreService } from '../store/index.js';
+import { type Checkpoint, StateCheck, StateMachine, StoreService } from '../store/index.js';
 import { openLogDatabase } from './log-database.js';
 
 export interface CoordinatorOptions {
@@ -33,6 +33,8 @@ export interface CoordinatorParts {
 export interface Coordinator {
   readonly driver: RaftDriver;
   readonly service: StoreService;
+  /** The sum over all rows of the state now. */
+  stateSum(): Checkpoint;
   /** If this node leads, lets another lead; gives up after a moment. */
   handOver(): Promise<void>;
   stop(): Promise<void>;
@@ -65,6 +67,7 @@ export async function createCoordinator(
     await db.close();
     throw error;
   }
+  let check: StateCheck | undefined;
   const driver = new RaftDriver(
     {
       self: node.name,
@@ -73,19 +76,26 @@ export async function createCoordinator(
       bootFile: join(folder, 'boot.json'),
       forceBootstrap,
     },
-    { rpc, clock, rng, disk, log, logStore, machine, onFatal },
+    {
+      ...{ rpc, clock, rng, disk, log, logStore, machine, onFatal },
+      onSnapshotRefused: () => void check?.scrub().catch(onFatal),
+    },
   );
   rpc.keepConnected(config.coordinators);
   const service = new StoreService({ rpc, clock, log, driver, machine });
+  check = new StateCheck({ rpc, clock, log, driver, machine });
+  check.start();
   return {
     driver,
     service,
+    stateSum: () => machine.stateSum(),
     handOver: async () => {
       if (driver.role.role !== 'leader') return;
       const handed = driver.transferLeadership();
       await withTimeout(clock, handed, HAND_OVER_MS, 'handing over').catch(() => undefined);
     },
     stop: async () => {
+      check?.stop();
       await driver.stop();
       await machine.close();
     },

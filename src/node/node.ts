@@ -27,6 +27,7 @@ import { createSdfs, type Sdfs } from '../sdfs/index.js';
 import { type StoreClient, StoreRpcClient, type StoreService } from '../store/index.js';
 import type { Membership } from '../swim/index.js';
 import { serveApi } from './api.js';
+import { serveStorage } from './api-storage.js';
 import type { RaftView } from './api-parts.js';
 import { committedNodes } from './committed-nodes.js';
 import { type Coordinator, createCoordinator } from './coordinator.js';
@@ -148,6 +149,7 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
     logState({ local, isLeader: () => local.isLeader, clock, log });
   }
   logMembers(membership, log);
+  serveStorage(rpc, coordinator);
   serveApi(rpc, {
     config,
     node,

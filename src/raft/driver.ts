@@ -74,6 +74,8 @@ export interface RaftDriverParts {
   readonly log: Logger;
   readonly logStore: LogStore;
   readonly machine: ReplicatedMachine;
+  /** A receiver found a snapshot of this node damaged: its rows should be looked at. */
+  readonly onSnapshotRefused?: () => void;
   /** The process must end: what it would do from now on could not be trusted. */
   readonly onFatal: (error: Error) => void;
 }
@@ -141,6 +143,7 @@ export class RaftDriver {
     });
     this.#snapshots = new SnapshotTransfer({
       ...parts,
+      spoolPath: `${bootFile}.snapshot`,
       term: () => this.#role.term,
       confAt: (index) => this.#loop?.confAt(index),
       onSent: (to, index, ok) => this.#loop?.feed({ kind: 'snapshot-sent', to, index, ok }),

@@ -40,6 +40,8 @@ export class Progress {
   commitSent: LogIndex = 0;
   /** probe: a message is out; wait for an answer or the next heartbeat's. */
   isProbeSent = false;
+  /** Needed a snapshot, and has not come near the end of the log since. */
+  isRecovering = false;
   readonly #inflightMax: number;
   #inflights: Inflight[] = [];
 
@@ -80,6 +82,7 @@ export class Progress {
 
   becomeSnapshot(): void {
     this.state = 'snapshot';
+    this.isRecovering = true;
     this.#inflights = [];
   }
 

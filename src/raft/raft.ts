@@ -66,6 +66,9 @@ import type {
   StoredState,
 } from './types.js';
 
+/** A follower that was silent for longer holds up no compaction. */
+const CATCH_UP_ACTIVE_MS = 5_000;
+
 type Propose = Extract<Input, { kind: 'propose' }>;
 type Persisted = Extract<Input, { kind: 'persisted' }>;
 type Applied = Extract<Input, { kind: 'applied' }>;
@@ -366,7 +369,8 @@ function onApplied(state: RaftState, { index, durable }: Applied): void {
 function maybeCompact(state: RaftState): void {
   const { log, limits, appliedDurable } = state;
   const isFull = log.bytes > limits.logBytesMax;
-  const upTo = isFull ? appliedDurable : appliedDurable - limits.trailingEntries;
+  const keep = isFull ? appliedDurable : appliedDurable - limits.trailingEntries;
+  const upTo = isFull ? keep : Math.min(keep, neededBy(state));
   if (upTo - log.snapshotIndex < (isFull ? 1 : limits.compactStep)) return;
   const term = log.term(upTo);
   const conf = log.confAt(upTo);
@@ -378,6 +382,22 @@ function maybeCompact(state: RaftState): void {
 function onPeerUp(state: RaftState, peer: NodeId): void {
   state.down.delete(peer);
   resumePeer(state, peer);
+}
+
+/**
+ * A follower that is getting a snapshot, or catches up after one, would find the log trimmed past it
+ * and need another, for ever: what it still lacks is kept, while it answers and memory allows it.
+ */
+function neededBy(state: RaftState): LogIndex {
+  let needed = Number.POSITIVE_INFINITY;
+  const activeSince = state.now - CATCH_UP_ACTIVE_MS;
+  for (const [peer, progress] of state.leading?.progress ?? []) {
+    const isNear = progress.match >= state.commit - state.limits.trailingEntries;
+    if (isNear && progress.state === 'replicate') progress.isRecovering = false;
+    if (!progress.isRecovering || state.down.has(peer) || progress.activeAt < activeSince) continue;
+    needed = Math.min(needed, progress.state === 'snapshot' ? 0 : progress.match);
+  }
+  return needed;
 }
 
 function onSnapshotSentInput(state: RaftState, to: NodeId, index: LogIndex, ok: boolean): void {

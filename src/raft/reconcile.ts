@@ -28,11 +28,12 @@ export async function reconcile(
   if (isEmpty(loaded)) return withoutLog(loaded, machine);
   const { snapshot, entries, hardState, doubt } = loaded;
   const installed = machine.installedSnapshot;
-  if (installed !== undefined && installed.index > snapshot.index) {
-    if (termAt(loaded, installed.index) !== installed.term) {
+  // Nothing has been applied since: the crash came before the log could follow.
+  if (installed !== undefined && installed.index === machine.appliedIndex) {
+    const isBeyond = installed.index > snapshot.index;
+    if (isBeyond && termAt(loaded, installed.index) !== installed.term) {
       await logStore.reset(installed, hardState);
-      const applied = machine.appliedIndex;
-      const stored = { hardState, snapshot: installed, entries: [], applied };
+      const stored = { hardState, snapshot: installed, entries: [], applied: installed.index };
       return { stored, doubt, wiped: undefined };
     }
   }

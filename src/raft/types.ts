@@ -257,6 +257,15 @@ export interface LogStore {
   close(): Promise<void>;
 }
 
+/** The state of one moment, as bytes. Close it, or overwritten rows pile up. */
+export interface SnapshotImage {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** From the beginning; the same bytes each time. */
+  open(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
 /** What the driver asks of the thing that is replicated. Implemented by src/store. */
 export interface ReplicatedMachine {
   /** Index of the last applied entry that is durable on disk; asked at boot. */
@@ -269,8 +278,8 @@ export interface ReplicatedMachine {
    */
   apply(entries: readonly Entry[]): readonly unknown[];
   onDurable(listener: (index: LogIndex) => void): void;
-  /** A consistent image at the applied index, as a stream; `index`/`term` say which. */
-  snapshot(): Promise<{ index: LogIndex; term: Term; chunks: AsyncIterable<Uint8Array> }>;
+  /** A consistent image at the applied index; applying goes on meanwhile. */
+  image(): Promise<SnapshotImage>;
   /** Stage a received image; nothing visible changes until `installStaged`. */
   stage(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   installStaged(meta: SnapshotMeta): Promise<void>;

@@ -21,10 +21,12 @@ export {
 export { SESSION_WINDOW } from './sessions.js';
 export {
   type ChangeListener,
+  type Checkpoint,
   StateMachine,
   type StateMachineOptions,
   type StateMachineParts,
 } from './state-machine.js';
+export { StateCheck, type StateCheckParts } from './state-check.js';
 export { defineTable } from './table.js';
 export { type ApplyAt, createTestStore, type TestStore } from './testing.js';
 export { ROW_BYTES_MAX, ROWS_PER_COMMAND_MAX } from './tx.js';

@@ -30,6 +30,11 @@ export interface RowRange {
   readonly limit?: number;
 }
 
+export interface RowImage {
+  scan(): AsyncIterable<readonly [RowKey, Uint8Array]>;
+  close(): Promise<void>;
+}
+
 /** Rows that a long query may see overwritten before it is cut off. */
 const PIN_ROWS_MAX = 100_000;
 
@@ -147,6 +152,16 @@ export class Layers {
   /** Rows not yet in the database, in key order; with an empty base these are all rows. */
   written(): (readonly [RowKey, Uint8Array | undefined])[] {
     return sortedRows([this.#inflight, this.#pending], undefined);
+  }
+
+  /** All rows of this moment, to be read again and again until it is closed. */
+  image(): RowImage {
+    const over = this.written();
+    const snapshot = this.#base.snapshot();
+    return {
+      scan: () => mergeRows(over, snapshot.scan({}), false),
+      close: () => snapshot.close(),
+    };
   }
 
   /** Rows of the moment at which iteration starts (or of the pin's), in order. */

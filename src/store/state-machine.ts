@@ -22,7 +22,7 @@ import {
   type Logger,
   type Term,
 } from '../base/index.js';
-import type { Entry, ReplicatedMachine, SnapshotMeta } from '../raft/index.js';
+import type { Entry, ReplicatedMachine, SnapshotImage, SnapshotMeta } from '../raft/index.js';
 import { decodeCommands, type Outcome } from './command.js';
 import { coreModule } from './core-module.js';
 import { type Generation, type GenerationParts, GenerationStore } from './generation.js';
@@ -220,12 +220,16 @@ export class StateMachine implements ReplicatedMachine {
     return `its rows add up to ${describeSum(found.value)}, not to ${describeSum(expected)}`;
   }
 
-  async snapshot(): Promise<{ index: LogIndex; term: Term; chunks: AsyncIterable<Uint8Array> }> {
+  async image(): Promise<SnapshotImage> {
     const { rows, position } = this.#world;
     const { index, term } = position;
-    const chunks = encodeSnapshot({ index, term }, rows.scan(WHOLE));
-    // Started now, in this turn: that fixes the moment whose rows it reads.
-    return { index, term, chunks: started(chunks) };
+    const image = rows.image();
+    return {
+      index,
+      term,
+      open: () => encodeSnapshot({ index, term }, image.scan()),
+      close: () => image.close(),
+    };
   }
 
   async stage(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -373,23 +377,6 @@ export class StateMachine implements ReplicatedMachine {
     this.#staged = undefined;
     if (staged !== undefined) await this.#generations.discard(staged.generation);
   }
-}
-
-/** The generator, already running: `return` then releases what it holds, also before any `next`. */
-function started(chunks: AsyncGenerator<Uint8Array>): AsyncIterableIterator<Uint8Array> {
-  let first: Promise<IteratorResult<Uint8Array>> | undefined = chunks.next();
-  // Whoever iterates sees the error; nobody iterating is no crash.
-  first.catch(() => undefined);
-  const iterator: AsyncIterableIterator<Uint8Array> = {
-    next: () => {
-      const result = first ?? chunks.next();
-      first = undefined;
-      return result;
-    },
-    return: () => chunks.return(undefined),
-    [Symbol.asyncIterator]: () => iterator,
-  };
-  return iterator;
 }
 
 /** The generation that counts; an empty one where that is damaged. */

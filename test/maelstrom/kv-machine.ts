@@ -73,14 +73,14 @@ export class KvMachine implements ReplicatedMachine {
     this.#listeners.push(listener);
   }
 
-  async snapshot() {
+  async image() {
     const [index, term] = [this.#index, this.#term];
     const image: Image = { index, term, registers: [...this.#registers] };
     const bytes = new TextEncoder().encode(JSON.stringify(image));
-    const chunks = (async function* () {
+    const open = async function* () {
       yield bytes;
-    })();
-    return { index, term, chunks };
+    };
+    return { index, term, open, close: async () => undefined };
   }
 
   async stage(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {

@@ -170,11 +170,11 @@ t.test('an image moves all registers to another machine', async (t) => {
   const machine = new KvMachine();
   const entry = { index: 1, term: 1, kind: 'command', timeMs: 0 } as const;
   machine.apply([{ ...entry, data: encode({ type: 'write', key: 'k', value: [1, 2] }) }]);
-  const { index, term, chunks } = await machine.snapshot();
+  const { index, term, open } = await machine.image();
   const other = new KvMachine();
   const meta = { index, term, conf: { voters: [], outgoing: [], learners: [] } };
   await t.rejects(other.installStaged(meta), 'nothing is staged');
-  await other.stage(meta, chunks);
+  await other.stage(meta, open());
   t.match(other.read('k'), { code: 20 }, 'staged only');
   await other.installStaged(meta);
   t.match(other.read('k'), { type: 'read_ok', value: [1, 2] });

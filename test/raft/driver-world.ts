@@ -90,17 +90,14 @@ export class ListMachine implements ReplicatedMachine {
     this.#listeners.push(listener);
   }
 
-  async snapshot() {
+  async image() {
     this.snapshots += 1;
     const bytes = Buffer.from(JSON.stringify(this.#now));
     const { index, term } = this.#now;
-    return {
-      index,
-      term,
-      chunks: (async function* () {
-        yield bytes;
-      })(),
+    const open = async function* () {
+      yield bytes;
     };
+    return { index, term, open, close: async () => undefined };
   }
 
   async stage(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {

@@ -142,3 +142,18 @@ t.test('where a majority is suspect nothing is guessed: it is said', async (t) =
   t.ok(victim.log.lines.some(({ event }) => event === 'raft.majority-suspect'));
   await world.stopAll();
 });
+
+t.test('a log that is lost beside a state that came from a snapshot and went on', async (t) => {
+  const { world, leader, victim } = await worldWith(['a', 'b']);
+  await victim.stop();
+  const { index, term } = victim.kept;
+  const conf = { voters: world.nodes.map(({ name }) => name), outgoing: [], learners: [] };
+  victim.kept.installed = { index: index - 1, term, conf };
+  await dropRow(victim, 'summary');
+  await victim.start();
+  t.equal(isTrusted(victim), false);
+  await world.commit(leader, 'c');
+  await healed(world, victim);
+  t.same(victim.machine.texts, ['a', 'b', 'c']);
+  await world.stopAll();
+});

@@ -194,14 +194,14 @@ for (const [where, createMachine] of Object.entries(MACHINES)) {
       const machine = await createMachine();
       const source = await machine.open();
       source.apply(log.slice(0, 100));
-      const image = await source.snapshot();
+      const image = await source.image();
       // It is of this moment: what is applied while it streams is not in it.
       const { hash } = await source.stateHash();
       source.apply(log.slice(100));
       const other = await createMachine();
       const target = await other.open();
       target.apply(randomLog('something else', 30));
-      await target.stage(metaOf(image), image.chunks);
+      await target.stage(metaOf(image), image.open());
       t.equal(target.position.index, 30, 'staging changes nothing');
       await target.installStaged(metaOf(image));
       t.equal(target.appliedIndex, 100);
@@ -285,8 +285,8 @@ t.test(
     const log = randomLog('damage', 60);
     const source = await (await memoryMachine()).open();
     source.apply(log);
-    const image = await source.snapshot();
-    const whole = Buffer.concat(await bytesOf(image.chunks));
+    const image = await source.image();
+    const whole = Buffer.concat(await bytesOf(image.open()));
     const target = await (await memoryMachine()).open();
     target.apply(log.slice(0, 10));
     const { hash } = await target.stateHash();
@@ -348,8 +348,8 @@ t.test('a crash during an install leaves the old state or the new one', async (t
   const log = randomLog('install', 60);
   const source = await (await memoryMachine()).open();
   source.apply(log);
-  const image = await source.snapshot();
-  const chunks = await bytesOf(image.chunks);
+  const image = await source.image();
+  const chunks = await bytesOf(image.open());
   const newHash = (await source.stateHash()).hash;
   const seen = new Set<string>();
   for (let crashAt = 1; crashAt <= 14; crashAt += 1) {
@@ -481,7 +481,7 @@ t.test('a scan that has begun is not disturbed by the install of a snapshot', as
   const log = randomLog('swap', 60);
   const source = await (await memoryMachine()).open();
   source.apply(log);
-  const image = await source.snapshot();
+  const image = await source.image();
   const state = await (await memoryMachine()).open();
   state.apply(log.slice(0, 30));
   await durable(state, 30);
@@ -490,7 +490,7 @@ t.test('a scan that has begun is not disturbed by the install of a snapshot', as
   const scan = state.view().scan(COUNTERS, {})[Symbol.asyncIterator]();
   const found: unknown[] = [(await scan.next()).value];
   const pinned = state.pinnedView();
-  await state.stage(metaOf(image), image.chunks);
+  await state.stage(metaOf(image), image.open());
   await state.installStaged(metaOf(image));
   for (let next = await scan.next(); next.done !== true; next = await scan.next()) {
     found.push(next.value);

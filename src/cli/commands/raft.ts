@@ -1,7 +1,8 @@
 /** `idunno raft …` and `idunno settings …`: the consensus group, and small replicated values. */
 import { asIdunnoError, IdunnoError } from '../../base/index.js';
 import type { RaftStatus } from '../contract.js';
-import type { CommandSpec } from '../types.js';
+import type { ApiClient } from '../api-client.js';
+import type { CommandContext, CommandSpec } from '../types.js';
 
 const status: CommandSpec = {
   noun: 'raft',
@@ -32,8 +33,29 @@ const status: CommandSpec = {
       { title: 'voters', value: (row) => row.voters.join(','), wide: true },
       { title: 'learners', value: (row) => row.learners.join(',') || '-', wide: true },
     ]);
+    await noteSuspects(context, client, coordinators);
   },
 };
+
+/** Who has no vote because its storage was damaged, and why; and where nobody can lead. */
+async function noteSuspects(
+  context: CommandContext,
+  client: ApiClient,
+  rows: readonly RaftStatus[],
+): Promise<void> {
+  const asks = rows.map(async ({ node }) => {
+    const options = { node, timeoutMs: ASK_MS, signal: context.signal };
+    return { node, ...(await client.raftStorage(options)) };
+  });
+  const settled = await Promise.allSettled(asks);
+  const found = settled.flatMap((ask) => (ask.status === 'fulfilled' ? [ask.value] : []));
+  for (const { node, doubt } of found) {
+    if (doubt === undefined) continue;
+    context.out.note(`${node} has no vote until it has caught up with a leader: ${doubt}`);
+  }
+  const stuck = found.find((health) => health.stuck !== undefined)?.stuck;
+  if (stuck !== undefined) context.out.note(stuck);
+}
 
 /** A node that is down must not hold up the others' rows. */
 const ASK_MS = 1_500;
