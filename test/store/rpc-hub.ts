@@ -212,11 +212,11 @@ export class HubRpc implements Rpc {
     this.#listeners.push(events);
   }
 
-  tell(event: 'up' | 'down', peer: Peer): void {
+  tell(event: 'up' | 'down', peer: Peer, reason: 'closed' | 'refused' = 'refused'): void {
     if (this.isFrozen) return;
     for (const listener of this.#listeners) {
       if (event === 'up') listener.up?.(peer);
-      else listener.down?.(peer, 'refused');
+      else listener.down?.(peer, reason);
     }
   }
 
