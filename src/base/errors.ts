@@ -44,8 +44,8 @@ export const ERROR_CODES = {
   LEASE_STALE: facts('unchanged', false, 1),
   CONFLICT: facts('unchanged', false, 1),
   // refusals of a change of the coordinators
-  CHANGE_PENDING: facts('unchanged', true, 1),
-  WOULD_LOSE_QUORUM: facts('unchanged', true, 1),
+  CHANGE_PENDING: facts('unchanged', false, 1),
+  WOULD_LOSE_QUORUM: facts('unchanged', false, 1),
   // the cluster
   NOT_LEADER: facts('unchanged', true, 4),
   NO_LEADER: facts('unchanged', true, 4),

@@ -50,6 +50,8 @@ import {
   modelInfoSchema,
   parseAnswer,
   putResultSchema,
+  type CoordinatorChange,
+  coordinatorChangeSchema,
   type RaftStatus,
   raftStatusSchema,
   resultLineSchema,
@@ -112,6 +114,8 @@ export interface ApiClientOptions {
 }
 
 const TIMEOUT_MS = 15_000;
+/** A new coordinator is sent the whole state first. */
+const CHANGE_TIMEOUT_MS = 120_000;
 const SILENCE_MS = 200;
 
 export class ApiClient {
@@ -214,6 +218,22 @@ export class ApiClient {
       ...options,
     });
     return parseAnswer(z.string(), answer.value, API.raftTransfer);
+  }
+
+  /** Resolves when the change is done; it goes on by itself if the caller gives up. */
+  async raftChange(
+    kind: 'add' | 'remove' | 'replace',
+    [node, by]: readonly [string, string?],
+    options: ClientCallOptions = {},
+  ): Promise<CoordinatorChange> {
+    const answer = await this.ask({
+      method: API.raftChange,
+      args: [kind, node, by ?? null],
+      kind: 'once',
+      timeoutMs: CHANGE_TIMEOUT_MS,
+      ...options,
+    });
+    return parseAnswer(coordinatorChangeSchema, answer.value, API.raftChange);
   }
 
   // settings

@@ -54,6 +54,8 @@ export const API = {
   raftStorage: 'api.raft.storage',
   /** [to or null] → name of the node that led before; forwarded to the leader. */
   raftTransfer: 'api.raft.transfer',
+  /** [kind, node, by or null] → CoordinatorChange, when it is done. */
+  raftChange: 'api.raft.change',
   /** [name, bytes or null, durability, session, seq] + body → PutResult. */
   filePut: 'api.file.put',
   /** [count, durability, session, seq] + packed body (pack.ts) → PutResult[]. */
@@ -398,8 +400,23 @@ export interface RaftStatus {
   readonly appliedIndex: number;
   readonly lastIndex: number;
   readonly voters: readonly string[];
+  /** The voters before, while a change needs both majorities. */
+  readonly outgoing: readonly string[];
   readonly learners: readonly string[];
+  /** The voters to be, while some of them catch up; else empty. */
+  readonly next: readonly string[];
 }
+
+/** A change of the coordinators that is done. */
+export interface CoordinatorChange {
+  readonly before: readonly string[];
+  readonly voters: readonly string[];
+}
+
+export const coordinatorChangeSchema: z.ZodType<CoordinatorChange> = z.object({
+  before: z.array(z.string()),
+  voters: z.array(z.string()),
+});
 
 export const raftStatusSchema: z.ZodType<RaftStatus> = z.object({
   node: z.string(),
@@ -411,7 +428,9 @@ export const raftStatusSchema: z.ZodType<RaftStatus> = z.object({
   appliedIndex: z.number(),
   lastIndex: z.number(),
   voters: z.array(z.string()),
+  outgoing: z.array(z.string()),
   learners: z.array(z.string()),
+  next: z.array(z.string()),
 });
 
 /** A node of the cluster, joined from the config file, SWIM and the replicated nodes table. */

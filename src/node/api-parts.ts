@@ -1,6 +1,13 @@
 /** What the api handlers share: the parts of the node they speak to, and how arguments are read. */
 import { z } from 'zod';
-import { type ClusterConfig, IdunnoError, type Logger, type NodeConfig } from '../base/index.js';
+import {
+  type Clock,
+  type ClusterConfig,
+  IdunnoError,
+  type Logger,
+  type NodeConfig,
+  type NodeId,
+} from '../base/index.js';
 import type { RaftStatus } from '../cli/index.js';
 import type { IdunnoClient } from '../idunno/index.js';
 import type { LogService } from '../logs/index.js';
@@ -20,12 +27,14 @@ export interface ApiParts {
   readonly version: string;
   readonly membership: Membership;
   readonly store: StoreClient;
-  /** On coordinators. */
-  readonly local: LocalStore | undefined;
+  readonly local: LocalStore & { readonly isVoter: boolean };
+  /** As this node knows them. */
+  readonly coordinators: () => readonly NodeId[];
   readonly raft: RaftView;
   readonly sdfs: SdfsClient;
   readonly idunno: IdunnoClient;
   readonly logs: LogService | undefined;
+  readonly clock: Clock;
   readonly isRegistered: () => boolean;
   readonly log: Logger;
 }

@@ -14,6 +14,7 @@ import { serveJobs } from './api-jobs.js';
 import { serveLogs } from './api-logs.js';
 import { type ApiParts, nothing, requestOf, serve, text, whole } from './api-parts.js';
 import { committedNodes } from './committed-nodes.js';
+import { changeCoordinators } from './coordinators-change.js';
 import { LEADER_METHODS } from './raft-view.js';
 
 export function serveApi(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
@@ -33,6 +34,10 @@ function serveCluster(rpc: Pick<Rpc, 'handle'>, parts: ApiParts): void {
   serve(rpc, API.raftStatus, nothing, async () => ({ value: toWire(await parts.raft.status()) }));
   serve(rpc, API.raftTransfer, z.tuple([text.nullable()]), async ([to], _body, { signal }) => ({
     value: await parts.store.callLeader(LEADER_METHODS.transfer, [to], { signal }),
+  }));
+  const change = z.tuple([z.enum(['add', 'remove', 'replace']), text, text.nullable()]);
+  serve(rpc, API.raftChange, change, async ([kind, name, by], _body, context) => ({
+    value: toWire(await changeCoordinators(parts, { kind, name, by }, context)),
   }));
 }
 
@@ -88,7 +93,7 @@ async function clusterStatus(parts: ApiParts): Promise<ClusterStatus> {
       name,
       host,
       port,
-      isCoordinator: parts.config.coordinators.includes(name),
+      isCoordinator: parts.coordinators().includes(name),
       isLeader: raft.leader === name,
       ...memberFields(member),
       status: rows.get(name)?.status ?? 'unknown',

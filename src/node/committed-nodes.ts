@@ -8,10 +8,10 @@ const STATUS_QUERY_MS = 300;
 
 /** From this node's own state where it has one, else asked for; none when nobody can say. */
 export async function committedNodes(parts: {
-  readonly local: Pick<LocalStore, 'view'> | undefined;
+  readonly local: Pick<LocalStore, 'view'> & { readonly isVoter: boolean };
   readonly store: Pick<StoreClient, 'query'>;
 }): Promise<readonly NodeRow[]> {
-  if (parts.local !== undefined) {
+  if (parts.local.isVoter) {
     const rows: NodeRow[] = [];
     for await (const [, row] of parts.local.view().scan(NODES, {})) rows.push(row);
     return rows;

@@ -81,7 +81,6 @@ export async function createCoordinator(
       onSnapshotRefused: () => void check?.scrub().catch(onFatal),
     },
   );
-  rpc.keepConnected(config.coordinators);
   const service = new StoreService({ rpc, clock, log, driver, machine });
   check = new StateCheck({ rpc, clock, log, driver, machine });
   check.start();

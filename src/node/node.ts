@@ -8,6 +8,7 @@
  * A part that cannot go on (a failed log or state write, a membership thread that ended) calls
  * `onFatal`; the process must end then, because what it would say from now on could not be trusted.
  */
+import { join } from 'node:path';
 import {
   assert,
   type ClusterConfig,
@@ -28,12 +29,13 @@ import { type StoreClient, StoreRpcClient, type StoreService } from '../store/in
 import type { Membership } from '../swim/index.js';
 import { serveApi } from './api.js';
 import { serveStorage } from './api-storage.js';
-import type { RaftView } from './api-parts.js';
 import { committedNodes } from './committed-nodes.js';
 import { type Coordinator, createCoordinator } from './coordinator.js';
 import { logLeaders, logMembers, logState } from './event-log.js';
+import { CoordinatorsDuty } from './coordinators-duty.js';
+import { Directory } from './directory.js';
 import { createMembershipDuty } from './membership-duty.js';
-import { coordinatorView, observerView, registerLeaderMethods } from './raft-view.js';
+import { raftView, registerLeaderMethods } from './raft-view.js';
 import { Registration } from './registration.js';
 import { FilesWithResults } from './result-files.js';
 
@@ -116,14 +118,22 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
   undo.push(['rpc', () => rpc.close()]);
   for (const { name, host, port } of config.nodes) rpc.setAddress(name, { host, port });
 
-  const coordinator = config.coordinators.includes(node.name)
-    ? await createCoordinator({ ...options, node }, { ...parts, rpc })
-    : undefined;
-  if (coordinator !== undefined) undo.push(['coordinator', () => coordinator.stop()]);
+  // On every node: whoever is no member now may be made one.
+  const coordinator = await createCoordinator({ ...options, node }, { ...parts, rpc });
+  undo.push(['coordinator', () => coordinator.stop()]);
+  const { service: local, driver } = coordinator;
+  const directory = createDirectory(node, config, { rpc, runtime, log });
+  undo.push(['directory', () => directory.stop()]);
   const store = new StoreRpcClient(
     { self: node.name, coordinators: config.coordinators },
-    { rpc, clock, rng: rng.fork('store'), local: coordinator?.service },
+    { rpc, clock, rng: rng.fork('store'), local },
   );
+  directory.onChange((names) => store.setCoordinators(names));
+  driver.onMembers((members) => directory.onMembers(members, local.isLeader));
+  // The leader before may have fallen, or left the group, before it could tell anybody.
+  driver.onRole(({ isReady }) => {
+    if (isReady) directory.onMembers(driver.members, true);
+  });
 
   const sdfs = createFiles(node, config, { rpc, store, coordinator, runtime, log, bootEpoch });
   const membership = await parts.createMembership(node, folder, parts.onFatal);
@@ -141,13 +151,13 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
     onRegistered: () => idunno.start(),
   });
 
-  if (coordinator !== undefined) {
-    const local = coordinator.service;
-    addDuties(local, coordinator.driver, sdfs, idunno);
-    local.addDuty(createMembershipDuty({ self: node.name, membership, local, clock, log }));
-    logLeaders(coordinator.driver, log);
-    logState({ local, isLeader: () => local.isLeader, clock, log });
-  }
+  const nodes = config.nodes.map(({ name }) => name);
+  const duty = new CoordinatorsDuty({ self: node.name, nodes, driver, local, clock, log });
+  local.addDuty(duty);
+  local.addDuty(createMembershipDuty({ self: node.name, membership, local, clock, log }));
+  addDuties(local, { driver, duty, sdfs, idunno });
+  logLeaders(driver, log);
+  logState({ local, isLeader: () => local.isLeader, clock, log });
   logMembers(membership, log);
   serveStorage(rpc, coordinator);
   serveApi(rpc, {
@@ -156,15 +166,17 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
     version,
     membership,
     store,
-    local: coordinator?.service,
-    raft: viewOf(node, store, coordinator, runtime),
+    local,
+    coordinators: () => directory.coordinators,
+    raft: raftView(node, config, { driver, store, clock }),
     sdfs: new FilesWithResults({
       sdfs: sdfs.client,
       idunno: idunno.client,
-      coordinators: config.coordinators,
+      coordinators: () => directory.coordinators,
     }),
     idunno: idunno.client,
     logs: createLogs(config, parts.logs, { ...shared, membership }),
+    clock,
     isRegistered: () => registration.isRegistered,
     log,
   });
@@ -172,7 +184,8 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
   await sdfs.start();
   undo.push(['sdfs', () => sdfs.stop()]);
   await rpc.listen(node.host, node.port);
-  await coordinator?.driver.start();
+  await directory.start();
+  await driver.start();
   undo.push(['engine', () => engine.stop()]);
   undo.push(['idunno', () => idunno.stop()]);
   registration.start();
@@ -207,7 +220,7 @@ function openFolder(
 interface Shared {
   readonly rpc: RpcServer;
   readonly store: StoreClient;
-  readonly coordinator: Coordinator | undefined;
+  readonly coordinator: Coordinator;
   readonly runtime: Runtime;
   readonly log: Logger;
   readonly bootEpoch: number;
@@ -223,7 +236,7 @@ function createFiles(node: NodeConfig, config: ClusterConfig, shared: Shared): S
     {
       rpc,
       store,
-      localStore: coordinator?.service,
+      localStore: coordinator.service,
       clock,
       rng,
       disk,
@@ -248,7 +261,7 @@ function createJobs(
     {
       rpc,
       store,
-      localStore: coordinator?.service,
+      localStore: coordinator.service,
       sdfs: sdfs.client,
       engine,
       membership,
@@ -280,8 +293,15 @@ function createLogs(
   });
 }
 
-function addDuties(local: StoreService, driver: RaftDriver, sdfs: Sdfs, idunno: Idunno): void {
-  registerLeaderMethods(local, driver);
+interface Duties {
+  readonly driver: RaftDriver;
+  readonly duty: CoordinatorsDuty;
+  readonly sdfs: Sdfs;
+  readonly idunno: Idunno;
+}
+
+function addDuties(local: StoreService, { driver, duty, sdfs, idunno }: Duties): void {
+  registerLeaderMethods(local, driver, duty);
   for (const part of [sdfs, idunno]) {
     for (const duty of part.duties) local.addDuty(duty);
     for (const [name, method] of Object.entries(part.leaderMethods)) {
@@ -290,25 +310,32 @@ function addDuties(local: StoreService, driver: RaftDriver, sdfs: Sdfs, idunno: 
   }
 }
 
-function viewOf(
+function createDirectory(
   node: NodeConfig,
-  store: StoreClient,
-  coordinator: Coordinator | undefined,
-  { clock }: Runtime,
-): RaftView {
-  if (coordinator === undefined) return observerView(node, store, clock);
-  return coordinatorView(node, coordinator.driver);
+  config: ClusterConfig,
+  { rpc, runtime, log }: { rpc: RpcServer; runtime: Runtime; log: Logger },
+): Directory {
+  const { clock, disk } = runtime;
+  return new Directory(
+    {
+      self: node.name,
+      founders: config.coordinators,
+      nodes: config.nodes.map(({ name }) => name),
+      path: join(node.dataDir, 'coordinators.json'),
+    },
+    { rpc, clock, rng: runtime.rng.fork('directory'), disk, log },
+  );
 }
 
 async function stopNode(
   undo: Undo[],
-  coordinator: Coordinator | undefined,
+  coordinator: Coordinator,
   idunno: Idunno,
   log: Logger,
 ): Promise<void> {
   log.info('node.stop', {});
   // First, while everything still answers: others need not wait for an election or a lease's end.
-  await Promise.allSettled([coordinator?.handOver(), idunno.drain(DRAIN_MS)]);
+  await Promise.allSettled([coordinator.handOver(), idunno.drain(DRAIN_MS)]);
   await unwind(undo, log);
   assert(undo.length === 0, 'everything is undone');
 }

@@ -30,7 +30,7 @@ export interface ResultFilesParts {
   readonly sdfs: SdfsClient;
   readonly idunno: Pick<IdunnoClient, 'resultFiles' | 'resultFile' | 'statResult'>;
   /** Who holds results that still ride in the replicated tables. */
-  readonly coordinators: readonly NodeId[];
+  readonly coordinators: () => readonly NodeId[];
 }
 
 const FOLDER = 'results/';
@@ -44,7 +44,7 @@ const STEPS_MAX = 8;
 export class FilesWithResults implements SdfsClient {
   readonly #sdfs: SdfsClient;
   readonly #idunno: ResultFilesParts['idunno'];
-  readonly #coordinators: readonly NodeId[];
+  readonly #coordinators: () => readonly NodeId[];
 
   constructor(parts: ResultFilesParts) {
     this.#sdfs = parts.sdfs;
@@ -138,7 +138,7 @@ export class FilesWithResults implements SdfsClient {
   ): Promise<FileVersion> {
     const { name, bytes, sha256, createdMs, segment } = file;
     if (segment === undefined) {
-      return { name, version: 1, bytes, sha256, createdMs, holders: this.#coordinators };
+      return { name, version: 1, bytes, sha256, createdMs, holders: this.#coordinators() };
     }
     const key = `${segment.version} ${segment.name}`;
     const holders =

@@ -71,7 +71,9 @@ export class DoubtWatch {
     const all = voters();
     const others = all.filter((name) => name !== self);
     const answers = await Promise.all(others.map((name) => this.#isSuspect(name, signal)));
-    const suspects = [self, ...others.filter((_, at) => answers[at])].sort();
+    const suspects = [self, ...others.filter((_, at) => answers[at])]
+      .filter((name) => all.includes(name))
+      .sort();
     if (this.#reason === undefined || all.length - suspects.length >= majority(all.length)) {
       return undefined;
     }

@@ -34,11 +34,11 @@ import {
 } from '../base/index.js';
 import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
 import type { RaftLimits } from './config.js';
-import type { ConfTarget } from './conf.js';
+import { type ConfTarget, NO_CONF } from './conf.js';
 import { type ConfEffect, CoreLoop } from './core-loop.js';
 import { describeConf } from './describe.js';
 import { DoubtWatch } from './doubt-watch.js';
-import { FirstBoot, foundingOf } from './first-boot.js';
+import { FirstBoot, foundingOf, type PeerState } from './first-boot.js';
 import { PendingChanges } from './pending-changes.js';
 import {
   AppliedBarriers,
@@ -49,9 +49,17 @@ import {
   type WaitOptions,
 } from './pending.js';
 import { type Reconciled, reconcile } from './reconcile.js';
+import { membersOf } from './quorum.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
 import type { RaftStatus } from './status.js';
-import type { LogStore, RaftTiming, ReplicatedMachine, Role, StoredState } from './types.js';
+import type {
+  ConfState,
+  LogStore,
+  RaftTiming,
+  ReplicatedMachine,
+  Role,
+  StoredState,
+} from './types.js';
 import { decodeMessage, RAFT_NOTICE } from './wire.js';
 
 export interface RaftDriverOptions {
@@ -88,6 +96,15 @@ export interface RoleEvent {
   readonly isReady: boolean;
 }
 
+export interface MembersEvent {
+  readonly conf: ConfState;
+  /** The entry since which it is in force. */
+  readonly index: LogIndex;
+  readonly isCommitted: boolean;
+  /** This node is one of them. */
+  readonly isMember: boolean;
+}
+
 export type DriverPhase = 'new' | 'waiting' | 'running' | 'failed' | 'stopped';
 
 export interface DriverStatus {
@@ -107,6 +124,8 @@ export interface DriverStatus {
 
 const READ_INDEX = 'raft.read-index';
 const TRANSFER_TIMEOUT_MS: Ms = 5_000;
+/** Why a new member is suspect: whoever had its name before may have promised anything. */
+const STRANGER = 'it has just become a member, and has not caught up yet';
 
 export class RaftDriver {
   readonly #options: RaftDriverOptions;
@@ -117,6 +136,10 @@ export class RaftDriver {
   readonly #reads: Reads;
   readonly #barriers: AppliedBarriers;
   readonly #roleListeners: ((event: RoleEvent) => void)[] = [];
+  readonly #memberListeners: ((event: MembersEvent) => void)[] = [];
+  /** Ends the wait to found the cluster: by stopping, or because this node joins one. */
+  readonly #founding = new AbortController();
+  #members: MembersEvent = { conf: NO_CONF, index: 0, isCommitted: false, isMember: false };
   readonly #stop = new AbortController();
   readonly #changes = new PendingChanges();
   readonly #doubts: DoubtWatch;
@@ -130,8 +153,10 @@ export class RaftDriver {
     this.#options = options;
     this.#parts = parts;
     const { self, coordinators, bootFile, forceBootstrap = false } = options;
-    assert(coordinators.includes(self), `${self} is not a coordinator`);
-    this.#firstBoot = new FirstBoot({ self, coordinators, bootFile, forceBootstrap }, parts);
+    this.#firstBoot = new FirstBoot(
+      { self, coordinators, bootFile, forceBootstrap },
+      { ...parts, onJoin: (term) => this.#join(term) },
+    );
     this.#proposals = new Proposals(parts.clock);
     this.#reads = new Reads(parts.clock);
     this.#barriers = new AppliedBarriers(parts.clock);
@@ -172,16 +197,16 @@ export class RaftDriver {
         if (reason !== 'closed') this.#onPeer('peer-down', peer);
       },
     });
-    const { self, coordinators } = this.#options;
-    rpc.keepConnected(coordinators.filter((name) => name !== self));
     if (found.stored !== undefined) {
       this.#begin(found.stored, found.doubt);
       return;
     }
     if (found.wiped !== undefined) this.#parts.log.error('raft.wiped', { reason: found.wiped });
     this.#phase = 'waiting';
+    if (!this.#firstBoot.isFounder) return;
+    this.#keepConnected(this.#options.coordinators);
     this.#found().catch((error: unknown) => {
-      if (!this.#stop.signal.aborted) this.#fail(error);
+      if (!this.#founding.signal.aborted) this.#fail(error);
     });
   }
 
@@ -228,6 +253,30 @@ export class RaftDriver {
   /** Called at each change of role, term, leader or readiness. Must not throw. */
   onRole(listener: (event: RoleEvent) => void): void {
     this.#roleListeners.push(listener);
+  }
+
+  get self(): NodeId {
+    return this.#options.self;
+  }
+
+  /** Who is a member, as far as this node knows; nobody where it has no log. */
+  get members(): MembersEvent {
+    return this.#members;
+  }
+
+  /** Called whenever the configuration in force here, or what is known about it, changes. */
+  onMembers(listener: (event: MembersEvent) => void): void {
+    this.#memberListeners.push(listener);
+  }
+
+  /** How a member stands that does not answer. */
+  inspect(name: NodeId, signal: AbortSignal): Promise<PeerState> {
+    return this.#firstBoot.inspect(name, signal);
+  }
+
+  /** See FirstBoot.invite. */
+  invite(name: NodeId, incarnation: string, term: Term, signal: AbortSignal): Promise<boolean> {
+    return this.#firstBoot.invite(name, incarnation, term, signal);
   }
 
   /** Resolves with the new leader, or undefined where nobody took over. */
@@ -295,10 +344,12 @@ export class RaftDriver {
 
   async #found(): Promise<void> {
     const { logStore, machine, log } = this.#parts;
-    await this.#firstBoot.waitUntilFounder(this.#stop.signal);
+    const { signal } = this.#founding;
+    await this.#firstBoot.waitUntilFounder(signal);
+    signal.throwIfAborted();
     const { snapshot, hardState, entry } = foundingOf(this.#options.coordinators);
     await Promise.all([logStore.reset(snapshot, hardState), logStore.write({ append: [entry] })]);
-    await this.#firstBoot.markFounded();
+    await this.#firstBoot.markMember();
     if (this.#stop.signal.aborted) return;
     log.info('raft.founded', { voters: snapshot.conf.voters.join(',') });
     const stored = { hardState, snapshot, entries: [entry], applied: machine.appliedIndex };
@@ -346,6 +397,29 @@ export class RaftDriver {
     );
   }
 
+  /** In the term of the leader that invites: older ones must not be listened to. */
+  async #join(term: Term): Promise<boolean> {
+    if (this.#phase !== 'waiting' || this.#founding.signal.aborted) return false;
+    this.#founding.abort(new IdunnoError('ABORTED', 'this node joins a cluster that is there'));
+    const { logStore, log, machine } = this.#parts;
+    const { snapshot } = foundingOf(this.#options.coordinators);
+    const hardState = { term, vote: undefined };
+    try {
+      // First of all, or a crash could leave a log that looks like a founder's.
+      await logStore.doubt(STRANGER);
+      await logStore.reset(snapshot, hardState);
+      await this.#firstBoot.markMember();
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+    if (this.#stop.signal.aborted) return false;
+    log.info('raft.joined', { term });
+    assert(machine.appliedIndex === 0, 'a state machine without a log');
+    this.#begin({ hardState, snapshot, entries: [], applied: 0 }, STRANGER);
+    return true;
+  }
+
   #run(stored: StoredState, isSuspect = false): void {
     const { self, timing, limits } = this.#options;
     const { rng } = this.#parts;
@@ -379,6 +453,9 @@ export class RaftDriver {
         else this.#fail(error);
       },
     });
+    const { voters, outgoing, learners, next, confIndex, isConfCommitted } = this.#loop.status();
+    const conf = { voters, outgoing, learners, ...(next === undefined ? {} : { next }) };
+    this.#onConf({ conf, index: confIndex, isCommitted: isConfCommitted, isRemoved: false });
   }
 
   // ---- from outside ----
@@ -427,9 +504,18 @@ export class RaftDriver {
     for (const listener of this.#roleListeners) listener(event);
   }
 
-  #onConf({ conf, index, isCommitted, isRemoved }: ConfEffect): void {
+  #onConf({ conf, index, isCommitted, isRemoved }: Omit<ConfEffect, 'kind'>): void {
     const { log } = this.#parts;
-    log.info('raft.members', { members: describeConf(conf), index, isCommitted, isRemoved });
+    const members = membersOf(conf);
+    const isMember = !isRemoved && members.includes(this.#options.self);
+    this.#members = { conf, index, isCommitted, isMember };
+    log.info('raft.members', { members: describeConf(conf), index, isCommitted, isMember });
+    this.#keepConnected(members);
+    for (const listener of this.#memberListeners) listener(this.#members);
+  }
+
+  #keepConnected(names: readonly NodeId[]): void {
+    this.#parts.rpc.keepConnected(names.filter((name) => name !== this.#options.self));
   }
 
   #onTransferDone(to: NodeId | undefined): void {
@@ -449,6 +535,7 @@ export class RaftDriver {
   #end(phase: 'failed' | 'stopped', why: string): void {
     this.#phase = phase;
     this.#stop.abort(new IdunnoError('ABORTED', why));
+    this.#founding.abort(this.#stop.signal.reason);
     this.#snapshots.stop();
     this.#onTransferDone(undefined);
     this.#changes.rejectAll(why);

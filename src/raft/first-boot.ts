@@ -11,18 +11,29 @@
  *   was founded with this node as it is now, which has promised nothing since, or
  * - when an operator forces it.
  *
- * Else it waits, neither votes nor campaigns, and says so. A boot file that remembers a log which is
+ * Else it waits, neither votes nor campaigns, and says so, until a leader in whose configuration it has
+ * no vote invites it (`raft.join`): then it starts empty, as a learner. So does a node that is no
+ * founder at all. Like a damaged one it is suspect until it has caught up (recovery.ts). A boot file that remembers a log which is
  * not there any more is a wiped node's too: it gets a new incarnation. All founders write the same log: one
  * bootstrap entry, index 1, term 1, that names the voters.
  */
-import type { Clock, Disk, Logger, Ms, NodeId, Rng } from '../base/index.js';
+import {
+  type Clock,
+  type Disk,
+  IdunnoError,
+  type Logger,
+  type Ms,
+  type NodeId,
+  type Rng,
+  type Term,
+} from '../base/index.js';
 import type { Rpc, Wire } from '../net/index.js';
 import { encodeConf } from './conf.js';
 import type { ConfState, Entry, HardState, SnapshotMeta } from './types.js';
 
 export interface FirstBootOptions {
   readonly self: NodeId;
-  /** All voters of the new cluster, this one among them. */
+  /** All voters of the new cluster; this node may be none of them. */
   readonly coordinators: readonly NodeId[];
   readonly bootFile: string;
   readonly forceBootstrap: boolean;
@@ -34,7 +45,19 @@ export interface FirstBootParts {
   readonly rng: Rng;
   readonly disk: Disk;
   readonly log: Logger;
+  /** A leader of this term takes this node in, which has no log; false: it cannot be now. */
+  readonly onJoin: (term: Term) => Promise<boolean>;
 }
+
+/** How another node stands, as far as it answers. */
+export type PeerState =
+  | { readonly kind: 'silent' }
+  /** It has a log. */
+  | { readonly kind: 'member' }
+  /** It is about to found the cluster that this node is of. */
+  | { readonly kind: 'founder' }
+  /** It has no log, and nobody knows it as it is now. */
+  | { readonly kind: 'empty'; readonly incarnation: string };
 
 /** What every founder's log starts with. */
 export interface Founding {
@@ -61,10 +84,13 @@ interface Greeting {
 }
 
 const HELLO = 'raft.hello';
+const JOIN = 'raft.join';
+const JOIN_TIMEOUT_MS: Ms = 5_000;
 const HELLO_TIMEOUT_MS: Ms = 500;
 const RETRY_MS: Ms = 50;
 const COMPLAIN_EVERY_MS: Ms = 5_000;
 const BOOT_FILE_BYTES_MAX = 64 * 1024;
+const NEW_FILE = { founders: {}, isMember: false } as const;
 
 /** The same on every founder, whatever order the config file lists them in. */
 export function foundingOf(coordinators: readonly NodeId[]): Founding {
@@ -99,10 +125,52 @@ export class FirstBoot {
     this.#isEmpty = isEmpty;
     const { rpc } = this.#parts;
     this.#file = await this.#readFile(isWiped);
-    if (!isEmpty) await this.markFounded();
+    if (!isEmpty) await this.markMember();
     rpc.handle(HELLO, () => ({
       value: [this.#isEmpty, this.#file.incarnation, { ...this.#file.founders }],
     }));
+    rpc.handle(JOIN, async (args) => ({ value: await this.#onJoin(args) }));
+  }
+
+  get isFounder(): boolean {
+    return this.#options.coordinators.includes(this.#options.self);
+  }
+
+  /** Asked by a leader about a member that does not answer as one. */
+  async inspect(name: NodeId, signal: AbortSignal): Promise<PeerState> {
+    const greeting = await this.#hello(name, signal);
+    if (greeting === undefined) return { kind: 'silent' };
+    const { isEmpty, incarnation } = greeting;
+    if (!isEmpty) return { kind: 'member' };
+    if (this.#file.founders[name] === incarnation) return { kind: 'founder' };
+    return { kind: 'empty', incarnation };
+  }
+
+  /**
+   * Takes a node in that has no log. The caller leads in `term`, has made sure of that after it
+   * asked for the incarnation, and its committed configuration gives the node no vote: an older
+   * leader must not wake a node that others still count as its former self.
+   */
+  async invite(
+    name: NodeId,
+    incarnation: string,
+    term: Term,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const options = { timeoutMs: JOIN_TIMEOUT_MS, signal };
+    const { value } = await this.#parts.rpc.call(name, JOIN, [incarnation, term], options);
+    return value === true;
+  }
+
+  async #onJoin([incarnation, term]: readonly Wire[]): Promise<boolean> {
+    if (typeof term !== 'number' || !Number.isSafeInteger(term) || term < 1) {
+      throw new IdunnoError('PROTOCOL', 'an invitation without a term');
+    }
+    if (!this.#isEmpty) return false;
+    if (incarnation !== this.#file.incarnation) {
+      throw new IdunnoError('CONFLICT', 'an invitation for an earlier life of this node');
+    }
+    return this.#parts.onJoin(term);
   }
 
   /** Resolves when this node may found the cluster; rejects only with the signal. */
@@ -124,7 +192,7 @@ export class FirstBoot {
   }
 
   /** The log has been written: from now on this node is a member. */
-  async markFounded(): Promise<void> {
+  async markMember(): Promise<void> {
     this.#isEmpty = false;
     if (!this.#file.isMember) await this.#writeFile({ ...this.#file, isMember: true });
   }
@@ -149,13 +217,13 @@ export class FirstBoot {
       if (greeting?.isEmpty === false && greeting.founders[self] === incarnation) {
         // Its list, not what we see now: another one may have been wiped since.
         const list = { ...greeting.founders, [name]: greeting.incarnation };
-        await this.#writeFile({ incarnation, founders: list, isMember: false });
+        await this.#writeFile({ ...NEW_FILE, incarnation, founders: list });
         return true;
       }
       if (greeting !== undefined) founders[name] = greeting.incarnation;
     }
     if (isFounded) return false;
-    await this.#writeFile({ incarnation, founders, isMember: false });
+    await this.#writeFile({ ...NEW_FILE, incarnation, founders });
     return true;
   }
 
@@ -185,7 +253,7 @@ export class FirstBoot {
     }
     const words = [rng.nextU32(), rng.nextU32(), rng.nextU32(), rng.nextU32()];
     const incarnation = words.map((word) => word.toString(16).padStart(8, '0')).join('');
-    const file = { incarnation, founders: {}, isMember: false };
+    const file = { ...NEW_FILE, incarnation };
     await this.#writeFile(file);
     return file;
   }

@@ -20,11 +20,13 @@ export {
 export {
   type DriverPhase,
   type DriverStatus,
+  type MembersEvent,
   RaftDriver,
   type RaftDriverOptions,
   type RaftDriverParts,
   type RoleEvent,
 } from './driver.js';
+export type { PeerState } from './first-boot.js';
 export { LevelLogStore, type LevelLogStoreOptions } from './level-log-store.js';
 export { MemoryLogStore } from './memory-log-store.js';
 export { notLeader, type Proposed, type WaitOptions } from './pending.js';

@@ -198,7 +198,7 @@ export function onRemoved(state: RaftState, index: LogIndex): void {
   if (state.role === 'leader') return;
   if (state.log.confIndex > index && isMember(state)) return;
   state.removedAt = index;
-  if (state.role !== 'follower') becomeFollower(state, state.term, undefined);
+  becomeFollower(state, state.term, undefined);
   // Nobody will tell us how it came out.
   settleTransfer(state, undefined);
 }

@@ -10,7 +10,7 @@ export interface PeerStatus {
   readonly match: LogIndex;
   readonly next: LogIndex;
   readonly inflight: number;
-  /** Answered within an election timeout. */
+  /** Answered within an election timeout, and its process is not known to be gone. */
   readonly isActive: boolean;
   /** Has no vote at present, by its own account. */
   readonly isSuspect: boolean;
@@ -84,7 +84,7 @@ export function describeStatus(state: RaftState): RaftStatus {
       match: progress.match,
       next: progress.next,
       inflight: progress.inflightCount,
-      isActive: progress.activeAt >= activeSince,
+      isActive: progress.activeAt >= activeSince && !state.down.has(peer),
       isSuspect: progress.isSuspect === true,
     })),
   };

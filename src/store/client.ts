@@ -62,6 +62,11 @@ export class StoreRpcClient implements StoreClient {
     local?.onRole(({ leader }) => this.#seeker.learn(leader));
   }
 
+  /** The coordinators have changed. */
+  setCoordinators(names: readonly NodeId[]): void {
+    this.#seeker.setCoordinators(names);
+  }
+
   async submit(command: string, args: readonly Wire[], options: SubmitOptions = {}): Promise<Wire> {
     const { request } = options;
     if (request !== undefined) {
@@ -104,7 +109,8 @@ export class StoreRpcClient implements StoreClient {
   async query(query: string, args: readonly Wire[], options: SubmitOptions = {}): Promise<Wire> {
     const { rpc, local, clock } = this.#parts;
     const endsAtMs = clock.now() + timeoutOf(options);
-    if (local !== undefined) {
+    // Who only follows may be far behind, and then holds a reader up.
+    if (local?.isVoter === true) {
       const wait = { timeoutMs: timeoutOf(options), signal: options.signal ?? NEVER };
       const outcome = await local.query(query, args, wait).catch(tryElsewhere);
       if (outcome !== undefined) return unwrap(outcome);

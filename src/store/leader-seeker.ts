@@ -31,6 +31,7 @@ export interface Sought<T> {
 export interface LeaderSeekerParts {
   readonly clock: Clock;
   readonly rng: Rng;
+  /** To begin with; see setCoordinators. */
   readonly coordinators: readonly NodeId[];
 }
 
@@ -52,10 +53,12 @@ export class LeaderSeeker {
   readonly #parts: LeaderSeekerParts;
   readonly #searches = new Set<{ suggest(leader: NodeId): void }>();
   #leader: NodeId | undefined;
+  #coordinators: readonly NodeId[];
   #lastAsked = -1;
 
   constructor(parts: LeaderSeekerParts) {
     this.#parts = parts;
+    this.#coordinators = parts.coordinators;
     this.#lastAsked = parts.rng.int(Math.max(1, parts.coordinators.length)) - 1;
   }
 
@@ -69,6 +72,11 @@ export class LeaderSeeker {
     this.#leader = leader;
     if (leader === undefined) return;
     for (const search of this.#searches) search.suggest(leader);
+  }
+
+  /** Whom to ask from now on: members change. */
+  setCoordinators(names: readonly NodeId[]): void {
+    this.#coordinators = names;
   }
 
   async seek<T>(attempt: Attempt<T>, options: SearchOptions): Promise<Sought<T>> {
@@ -125,7 +133,7 @@ export class LeaderSeeker {
       case 'UNAVAILABLE':
       case 'UNKNOWN_OUTCOME':
         search.markLost(from);
-        if (search.triedInRound < this.#parts.coordinators.length) return this.#next(search);
+        if (search.triedInRound < this.#coordinators.length) return this.#next(search);
         break;
       case 'NO_LEADER':
       case 'NOT_READY':
@@ -149,7 +157,7 @@ export class LeaderSeeker {
 
   /** Round robin over those that are not being asked. */
   #next<T>(search: Search<T>): NodeId | undefined {
-    const { coordinators } = this.#parts;
+    const coordinators = this.#coordinators;
     for (let tries = 0; tries < coordinators.length; tries += 1) {
       this.#lastAsked = (this.#lastAsked + 1) % coordinators.length;
       const candidate = coordinators[this.#lastAsked];

@@ -25,7 +25,7 @@ import {
   withTimeout,
 } from '../base/index.js';
 import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
-import type { RaftDriver, RoleEvent } from '../raft/index.js';
+import { isVoter, type RaftDriver, type RoleEvent } from '../raft/index.js';
 import { Batcher } from './batcher.js';
 import {
   type CommandRequest,
@@ -108,6 +108,12 @@ export class StoreService implements LocalStore {
 
   get isLeader(): boolean {
     return this.#parts.driver.role.role === 'leader';
+  }
+
+  /** This node has a vote: its state is as good as any. */
+  get isVoter(): boolean {
+    const { conf, isMember } = this.#parts.driver.members;
+    return isMember && isVoter(conf, this.#parts.driver.self);
   }
 
   get leader(): NodeId | undefined {

@@ -37,7 +37,7 @@ function createFiles(real: readonly string[], pageMax = 1_000): FilesWithResults
   const isFinished = (task: number): boolean => task % 8 === 0;
   return new FilesWithResults({
     sdfs: sdfs as SdfsClient,
-    coordinators: holders,
+    coordinators: () => holders,
     idunno: {
       resultFiles: async ({ job, after, limit = 1_000 }) => {
         const found = tasks

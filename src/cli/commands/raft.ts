@@ -3,6 +3,7 @@ import { asIdunnoError, IdunnoError } from '../../base/index.js';
 import type { RaftStatus } from '../contract.js';
 import type { ApiClient } from '../api-client.js';
 import type { CommandContext, CommandSpec } from '../types.js';
+import { RAFT_MEMBER_COMMANDS } from './raft-members.js';
 
 const status: CommandSpec = {
   noun: 'raft',
@@ -22,9 +23,12 @@ const status: CommandSpec = {
     });
     if (rows.length === 0) throw new IdunnoError('UNAVAILABLE', 'no node answered');
     const coordinators = rows.filter((row) => row.isCoordinator);
+    const change = describeChange(coordinators);
+    if (change !== undefined) context.out.note(change);
     context.out.list('raft', coordinators, [
       { title: 'node', value: (row) => row.node },
       { title: 'role', value: (row) => row.role },
+      { title: 'vote', value: voteOf },
       { title: 'term', value: (row) => String(row.term), align: 'right' },
       { title: 'leader', value: (row) => row.leader ?? '-' },
       { title: 'commit', value: (row) => String(row.commitIndex), align: 'right' },
@@ -55,6 +59,26 @@ async function noteSuspects(
   }
   const stuck = found.find((health) => health.stuck !== undefined)?.stuck;
   if (stuck !== undefined) context.out.note(stuck);
+}
+
+/** As far as its own log says. */
+function voteOf({ node, voters, outgoing, learners }: RaftStatus): string {
+  if (voters.includes(node)) return 'yes';
+  if (outgoing.includes(node)) return 'leaving';
+  return learners.includes(node) ? 'not yet' : 'no';
+}
+
+/** A change of the members that is under way, by the newest account. */
+function describeChange(rows: readonly RaftStatus[]): string | undefined {
+  const leader = rows.find(({ role }) => role === 'leader');
+  if (leader === undefined) return undefined;
+  const { voters, outgoing, next } = leader;
+  if (outgoing.length > 0) {
+    return `a change is under way: from ${outgoing.join(', ')} to ${voters.join(', ')}`;
+  }
+  const coming = next.filter((name) => !voters.includes(name));
+  if (coming.length === 0) return undefined;
+  return `a change is under way: ${coming.join(', ')} gets a vote when it has caught up`;
 }
 
 /** A node that is down must not hold up the others' rows. */
@@ -125,4 +149,11 @@ const ls: CommandSpec = {
   },
 };
 
-export const RAFT_COMMANDS: readonly CommandSpec[] = [status, transfer, put, get, ls];
+export const RAFT_COMMANDS: readonly CommandSpec[] = [
+  status,
+  transfer,
+  ...RAFT_MEMBER_COMMANDS,
+  put,
+  get,
+  ls,
+];
