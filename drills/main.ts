@@ -3,9 +3,12 @@
  * holds it to its promises. Progress goes to stderr, the verdict to stdout.
  */
 import { corruptLog } from './corrupt-log.js';
+import { addRemoveCoordinators } from './add-remove-coordinators.js';
 import { crashDetection } from './crash-detection.js';
+import { fullRestart } from './full-restart.js';
 import { killLeader } from './kill-leader.js';
 import { killThree } from './kill-three.js';
+import { rollingRestart } from './rolling-restart.js';
 import { scaleUp } from './scale-up.js';
 import { readCount, runSuiteCommand, type Suite } from './lib/suite-command.js';
 
@@ -33,6 +36,18 @@ const DRILLS: Readonly<Record<string, Suite<DrillOptions>>> = {
   'crash-detection': {
     summary: 'how fast every node learns of one crash, and of three neighbours at once',
     run: crashDetection,
+  },
+  'rolling-restart': {
+    summary: 'restart all nodes, one after the other, while writes are in flight',
+    run: rollingRestart,
+  },
+  'full-restart': {
+    summary: 'end all nodes at once, killed and in good order, and start them again',
+    run: fullRestart,
+  },
+  'add-remove-coordinators': {
+    summary: 'add, remove and replace coordinators, with kill -9 in the middle of the changes',
+    run: addRemoveCoordinators,
   },
   'scale-up': {
     summary: 'a model that is warm on one worker lags behind: the rule adds workers',

@@ -28,6 +28,8 @@ export interface LocalClusterOptions {
   /** A file of `config/`, e.g. `local-3.yaml`, or an absolute path. */
   readonly config: string;
   readonly preset?: ClusterConfig['preset'];
+  /** So many of the nodes are coordinators; else those that the file names. */
+  readonly coordinators?: number;
   /** Told what happens, for people. */
   readonly say?: (text: string) => void;
 }
@@ -61,7 +63,11 @@ export class LocalCluster {
     const path = options.config.startsWith('/')
       ? options.config
       : join(projectRoot(), 'config', options.config);
-    const template = await loadClusterConfig(path);
+    const loaded = await loadClusterConfig(path);
+    const template = {
+      ...loaded,
+      coordinators: loaded.coordinators.slice(0, options.coordinators),
+    };
     const folder = mkdtempSync(join(tmpdir(), 'idunno-'));
     const ports = await freePorts(template.nodes.length);
     const relocated = relocateClusterConfig(template, {

@@ -20,6 +20,8 @@ export interface WriteRecord {
 /** Writes unique settings one after the other, as fast as they are acknowledged. */
 export class SettingsWriter {
   readonly records: WriteRecord[] = [];
+  /** What calls that failed said. */
+  readonly errors: string[] = [];
   readonly #client: ApiClient;
   readonly #prefix: string;
   readonly #pauseMs: number;
@@ -53,6 +55,7 @@ export class SettingsWriter {
         ackedAt = performance.now();
       } catch (error) {
         if (!isIdunnoError(error)) throw error;
+        this.errors.push(`${key}: ${error.code}: ${error.message}`);
       }
       this.records.push({ key, value, sentAt, ackedAt });
       if (this.#pauseMs > 0) await sleep(this.#pauseMs);
@@ -109,6 +112,8 @@ const PUT_TIMEOUT_MS = 30_000;
 /** Puts files of seeded content, one after the other. */
 export class FileWriter {
   readonly records: FileRecord[] = [];
+  /** What puts that failed said. */
+  readonly errors: string[] = [];
   readonly #client: ApiClient;
   readonly #options: FileWriterOptions;
   #stopped = false;
@@ -147,6 +152,7 @@ export class FileWriter {
         ackedAt = performance.now();
       } catch (error) {
         if (!isIdunnoError(error)) throw error;
+        this.errors.push(`${name}: ${error.code}: ${error.message}`);
       }
       this.records.push({ name, version, sha256, bytes: bytes.length, ackedAt });
       if (this.#options.pauseMs !== undefined) await sleep(this.#options.pauseMs);

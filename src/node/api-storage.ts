@@ -4,14 +4,11 @@ import type { Rpc } from '../net/index.js';
 import { nothing, serve } from './api-parts.js';
 import type { Coordinator } from './coordinator.js';
 
-export function serveStorage(rpc: Pick<Rpc, 'handle'>, coordinator: Coordinator | undefined): void {
+export function serveStorage(rpc: Pick<Rpc, 'handle'>, coordinator: Coordinator): void {
   serve(rpc, API.raftStorage, nothing, async () => ({ value: toWire(healthOf(coordinator)) }));
 }
 
-function healthOf(coordinator: Coordinator | undefined): StorageHealth {
-  if (coordinator === undefined) {
-    return { phase: 'observer', doubt: undefined, stuck: undefined, index: 0, sum: '' };
-  }
+function healthOf(coordinator: Coordinator): StorageHealth {
   const { phase, doubt, stuck } = coordinator.driver.status();
   return { phase, doubt, stuck, ...coordinator.stateSum() };
 }
