@@ -45,8 +45,22 @@ function readablePaths(hostFile: string, modelDir: string): string[] {
     const file = find(name);
     return join(file.slice(0, file.lastIndexOf(`${sep}node_modules${sep}`)), 'node_modules');
   });
-  const folders = new Set([compiled, ...libraries, resolve(modelDir)]);
-  return [...packageFiles(compiled), ...[...folders].map((folder) => `${folder}${sep}*`)];
+  return permittedReads(packageFiles(compiled), [compiled, ...libraries, resolve(modelDir)]);
+}
+
+/**
+ * Values of --allow-fs-read. A folder permits itself and all below it. What a folder covers is left
+ * out: Node 20 aborts where a path is named both alone and as a folder, and forgets parts of a
+ * folder that is named together with one inside it (its tree of permitted paths has no node that
+ * is an end and a way at once).
+ */
+export function permittedReads(files: readonly string[], folders: readonly string[]): string[] {
+  const isInside = (path: string, folder: string): boolean =>
+    path === folder || path.startsWith(`${folder}${sep}`);
+  const unique = [...new Set(folders)];
+  const widest = unique.filter((path) => !unique.some((o) => o !== path && isInside(path, o)));
+  const single = files.filter((path) => !widest.some((folder) => isInside(path, folder)));
+  return [...single, ...widest.map((folder) => `${folder}${sep}*`)];
 }
 
 /**
