@@ -61,7 +61,7 @@ export async function createCoordinator(
   try {
     machine = await StateMachine.open(
       { folder: join(node.dataDir, 'state'), modules: [sdfsModule, idunnoModule] },
-      { disk, log, openDatabase, onFatal },
+      { disk, log, openDatabase, onFatal, clock },
     );
   } catch (error) {
     await db.close();

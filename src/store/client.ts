@@ -71,7 +71,8 @@ export class StoreRpcClient implements StoreClient {
     const { request } = options;
     if (request !== undefined) {
       const numbered = { ...request, ackedBelow: 0 };
-      return unwrap((await this.#send(numbered, command, args, options)).value);
+      const here = await this.#submitHere(numbered, command, args);
+      return unwrap(here ?? (await this.#send(numbered, command, args, options)).value);
     }
     const endsAtMs = this.#parts.clock.now() + timeoutOf(options);
     for (let renewals = 0; ; renewals += 1) {
@@ -154,6 +155,25 @@ export class StoreRpcClient implements StoreClient {
       },
     );
     return unwrap(sought.value);
+  }
+
+  /**
+   * Where this node leads it needs no search: that would cost more than the command. Undefined
+   * where it does not lead, or lost the leadership meanwhile; then the search sends the same
+   * number again, which takes effect once.
+   */
+  async #submitHere(
+    { session, seq, ackedBelow }: NumberedRequest,
+    name: string,
+    args: readonly Wire[],
+  ): Promise<Outcome | undefined> {
+    const { local } = this.#parts;
+    if (local?.isLeader !== true) return undefined;
+    try {
+      return await local.submit({ session, seq, ackedBelow, name, args });
+    } catch (error) {
+      return isIdunnoError(error, 'UNKNOWN_OUTCOME') ? undefined : tryElsewhere(error);
+    }
   }
 
   #send(

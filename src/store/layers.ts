@@ -95,11 +95,6 @@ export class Layers {
     return this.#pending.size + this.#inflight.size;
   }
 
-  /** Something was written since the last `takePending`. */
-  get hasPending(): boolean {
-    return this.#pending.size > 0;
-  }
-
   get(key: RowKey): Uint8Array | undefined {
     if (this.#pending.has(key)) return this.#pending.get(key);
     if (this.#inflight.has(key)) return this.#inflight.get(key);

@@ -12,8 +12,8 @@
  * the same one; an evicted session's requests are never executed.
  *
  * Everything here is a function of the log. Sessions live in memory; their rows, with the small
- * outcomes in them, are written once per apply group: a command then costs the disk its own rows
- * and little more. Large outcomes have rows of their own.
+ * outcomes in them, are made when a batch goes to the disk: a command then costs its own rows and
+ * little more. Large outcomes have rows of their own.
  */
 import { assert, IdunnoError, type LogIndex } from '../base/index.js';
 import { decode, encode } from '../net/index.js';
@@ -139,7 +139,7 @@ export class Sessions {
     this.#forgetBelow(id, session, seq - SESSION_WINDOW + 1);
   }
 
-  /** Writes the rows of sessions that moved: once per apply group. */
+  /** Writes the rows of sessions that moved, to be called before all rows are read or written. */
   flush(): void {
     for (const id of this.#dirty) {
       const session = this.#byId.get(id);
@@ -160,11 +160,16 @@ export class Sessions {
 
   /** Outcomes of requests below `seq` are not asked for any more. */
   #forgetBelow(id: LogIndex, session: Session, seq: number): void {
-    if (seq <= session.ackedBelow) return;
+    const { outcomes, ackedBelow } = session;
+    if (seq <= ackedBelow) return;
     session.ackedBelow = seq;
-    for (const [old, inline] of session.outcomes) {
-      if (old >= seq) continue;
-      session.outcomes.delete(old);
+    // The window moves by one with most commands: look at what leaves it, not at all that is in it.
+    const isShort = seq - ackedBelow < outcomes.size;
+    const left = isShort ? numbersFrom(ackedBelow, seq) : outcomes.keys();
+    for (const old of left) {
+      const inline = outcomes.get(old);
+      if (old >= seq || inline === undefined) continue;
+      outcomes.delete(old);
       if (inline === null) this.#rows.set(encodeKey(OUTCOMES.bucket, [id, old]), undefined);
     }
   }
@@ -186,6 +191,10 @@ export class Sessions {
     this.#byId.delete(oldest);
     this.#dirty.delete(oldest);
   }
+}
+
+function* numbersFrom(from: number, to: number): Generator<number> {
+  for (let number = from; number < to; number += 1) yield number;
 }
 
 function sessionOf(row: Uint8Array): Session {

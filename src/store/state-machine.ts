@@ -16,6 +16,7 @@
 import {
   assert,
   type BatchOp,
+  type Clock,
   IdunnoError,
   isIdunnoError,
   type LogIndex,
@@ -30,6 +31,7 @@ import { keyToBytes, type RowKey } from './keys.js';
 import type { Pin } from './layers.js';
 import { ModuleRegistry } from './registry.js';
 import { hashRows } from './state-hash.js';
+import { StateWriter } from './state-writer.js';
 import { decodeSnapshot, encodeSnapshot } from './snapshot-stream.js';
 import type { Change, ReadView, StoreModule } from './types.js';
 import { RowView } from './view.js';
@@ -55,6 +57,8 @@ export interface StateMachineOptions {
 
 export interface StateMachineParts extends GenerationParts {
   readonly onFatal: (error: Error) => void;
+  /** Lets writes wait for company (state-writer.ts); without it they follow at once. */
+  readonly clock?: Pick<Clock, 'setTimer'>;
 }
 
 export type ChangeListener = (changes: readonly Change[], index: LogIndex) => void;
@@ -97,7 +101,7 @@ export class StateMachine implements ReplicatedMachine {
       }
     | undefined;
   #checkpoints: Checkpoint[] = [];
-  #writing: Promise<void> | undefined;
+  readonly #writer: StateWriter;
   #isInstalling = false;
   #isClosed = false;
 
@@ -115,6 +119,12 @@ export class StateMachine implements ReplicatedMachine {
     this.#durable = world.position.index;
     this.#log = parts.log;
     this.#onFatal = parts.onFatal;
+    this.#writer = new StateWriter({
+      clock: parts.clock,
+      settled: () => this.#settled(),
+      onDurable: (index) => this.#onDurable(index),
+      onFailure: (error) => this.#onWriteFailed(error),
+    });
   }
 
   /** Reads the rows back and rebuilds what is derived from them. */
@@ -156,9 +166,7 @@ export class StateMachine implements ReplicatedMachine {
       if (entry.index % CHECKPOINT_ENTRIES === 0) this.#noteCheckpoint();
       return outcome;
     });
-    this.#world.sessions.flush();
-    writePosition(this.#world);
-    this.#planWrite();
+    this.#writer.onApplied(this.#world.rows.pendingRows);
     for (const listener of this.#changeListeners) listener(changes, this.#world.position.index);
     return results;
   }
@@ -186,13 +194,13 @@ export class StateMachine implements ReplicatedMachine {
 
   /** The sum over all rows now: equal on all replicas at the same index. */
   stateSum(): Checkpoint {
-    return { index: this.#world.position.index, sum: describeSum(this.#world.rows.sum) };
+    return { index: this.#world.position.index, sum: describeSum(this.#settled().rows.sum) };
   }
 
   /** SHA-256 over all rows of one moment: reads them all. For checks of the sum itself. */
   async stateHash(): Promise<{ index: LogIndex; hash: string }> {
-    const { rows, position } = this.#world;
-    return { index: position.index, hash: await hashRows(rows.scan(WHOLE)) };
+    const { index } = this.#world.position;
+    return { index, hash: await hashRows(this.#settled().rows.scan(WHOLE)) };
   }
 
   /** The newest checkpoints, oldest first. */
@@ -221,7 +229,7 @@ export class StateMachine implements ReplicatedMachine {
   }
 
   async image(): Promise<SnapshotImage> {
-    const { rows, position } = this.#world;
+    const { rows, position } = this.#settled();
     const { index, term } = position;
     const image = rows.image();
     return {
@@ -264,7 +272,7 @@ export class StateMachine implements ReplicatedMachine {
     assert(staged?.meta.index === meta.index, `no snapshot of ${meta.index} is staged`);
     this.#isInstalling = true;
     this.#staged = undefined;
-    await this.#writing;
+    await this.#writer.flushed();
     const worldParts = { ...this.#options, registry: this.#registry, log: this.#log };
     const next = await loadWorld(staged.generation, worldParts, staged.verified);
     await this.#generations.makeCurrent(staged.generation, meta);
@@ -277,7 +285,7 @@ export class StateMachine implements ReplicatedMachine {
 
   async startOver(): Promise<void> {
     this.#isInstalling = true;
-    await this.#writing;
+    await this.#writer.flushed();
     await this.#dropStaged();
     const old = this.#world;
     old.rows.retire('the state was found damaged');
@@ -302,7 +310,7 @@ export class StateMachine implements ReplicatedMachine {
   /** Waits for the disk, then closes it. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#writing;
+    await this.#writer.flushed();
     await this.#dropStaged();
     await this.#world.generation.db.close();
   }
@@ -325,9 +333,8 @@ export class StateMachine implements ReplicatedMachine {
     }
   }
 
-  /** Sessions are written once per group, and groups differ between replicas: here they are equal. */
+  /** At the same index on every replica. */
   #noteCheckpoint(): void {
-    this.#world.sessions.flush();
     this.#checkpoints.push(this.stateSum());
     if (this.#checkpoints.length > CHECKPOINTS_KEPT) this.#checkpoints.shift();
   }
@@ -342,34 +349,26 @@ export class StateMachine implements ReplicatedMachine {
     });
   }
 
-  #planWrite(): void {
-    if (this.#writing !== undefined || !this.#world.rows.hasPending) return;
-    this.#writing = this.#writeLoop().catch((error: unknown) => {
-      this.#isClosed = true;
-      this.#log.error('store.write-failed', { error });
-      this.#onFatal(error instanceof Error ? error : new Error(String(error)));
-    });
+  /**
+   * The world with the rows of the sessions and the position among its rows: these change with
+   * every command and are therefore made only when somebody is about to read or write all rows.
+   */
+  #settled(): World {
+    this.#world.sessions.flush();
+    writePosition(this.#world);
+    return this.#world;
   }
 
-  async #writeLoop(): Promise<void> {
-    while (this.#world.rows.hasPending) {
-      const { rows, generation, position } = this.#world;
-      const ops: BatchOp[] = [];
-      for (const [key, value] of rows.takePending()) {
-        ops.push(
-          value === undefined
-            ? { type: 'del', key: keyToBytes(key) }
-            : { type: 'put', key: keyToBytes(key), value },
-        );
-      }
-      await generation.db.batch(ops, { sync: true });
-      rows.settleInflight();
-      this.#durable = position.index;
-      if (!this.#isInstalling) {
-        for (const listener of this.#durableListeners) listener(position.index);
-      }
-    }
-    this.#writing = undefined;
+  #onDurable(index: LogIndex): void {
+    this.#durable = index;
+    if (this.#isInstalling) return;
+    for (const listener of this.#durableListeners) listener(index);
+  }
+
+  #onWriteFailed(error: unknown): void {
+    this.#isClosed = true;
+    this.#log.error('store.write-failed', { error });
+    this.#onFatal(error instanceof Error ? error : new Error(String(error)));
   }
 
   async #dropStaged(): Promise<void> {

@@ -75,6 +75,7 @@ export class Coordinator {
         log: this.log,
         openDatabase: (path) => this.#databases.open(path),
         onFatal,
+        clock,
       },
     );
     const logStore = new LevelLogStore(
