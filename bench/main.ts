@@ -4,10 +4,14 @@
  */
 import { readCount, runSuiteCommand, type Suite } from '../drills/lib/suite-command.js';
 import { classic } from './classic.js';
+import { failover } from './failover.js';
+import { metadata } from './metadata.js';
 
 export interface BenchOptions {
   /** Trials or rounds; each suite has its own default. */
   readonly rounds: number | undefined;
+  /** Rows of state that a node recovers with (failover). */
+  readonly rows: number | undefined;
   readonly say: (text: string) => void;
 }
 
@@ -16,12 +20,24 @@ const SUITES: Readonly<Record<string, Suite<BenchOptions>>> = {
     summary: 'the evaluation of the classic systems, on ten nodes; writes docs/evaluation.md',
     run: classic,
   },
+  metadata: {
+    summary: 'writes and linearizable reads of 1, 64 and 256 clients, beside etcd',
+    run: metadata,
+  },
+  failover: {
+    summary: 'kill -9, SIGSTOP and orderly stop of the leader, as a writing client feels them',
+    run: failover,
+  },
 };
 
 await runSuiteCommand<BenchOptions>({
   kind: 'benchmark',
-  usage: 'npm run bench -- NAME [--rounds N] [-o table|json]',
+  usage: 'npm run bench -- NAME [--rounds N] [--rows N] [-o table|json]',
   suites: SUITES,
-  options: { rounds: { type: 'string' } },
-  read: (values, say) => ({ rounds: readCount(values, 'rounds'), say }),
+  options: { rounds: { type: 'string' }, rows: { type: 'string' } },
+  read: (values, say) => ({
+    rounds: readCount(values, 'rounds'),
+    rows: readCount(values, 'rows', 10_000_000),
+    say,
+  }),
 });

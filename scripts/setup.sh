@@ -82,7 +82,7 @@ build() {
 
 needs_build() {
   [ -e dist/.built ] || return 0
-  [ -n "$(find src test demo drills tsconfig.json package-lock.json scripts/prune-dist.js \
+  [ -n "$(find src test demo drills bench tsconfig.json package-lock.json scripts/prune-dist.js \
     -newer dist/.built \( -name '*.ts' -o -name '*.json' -o -name '*.js' -o -type d \) -print -quit 2>/dev/null)" ]
 }
 

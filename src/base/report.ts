@@ -35,6 +35,22 @@ export function target(
   return { name, unit, is, goal, measured, ok: met[is] };
 }
 
+/**
+ * A measure beside the same of a peer: the goal is `ratioGoal` times the peer's. Without a peer
+ * (NaN) nothing is met.
+ */
+export function targetBesidePeer(
+  name: string,
+  unit: string,
+  is: 'at-most' | 'at-least',
+  ratioGoal: number,
+  measured: number,
+  peer: number,
+): Target {
+  const judged = target(name, unit, is, ratioGoal * peer, measured);
+  return { ...judged, peer, ratio: measured / peer };
+}
+
 export interface Report {
   readonly name: string;
   readonly ok: boolean;
@@ -66,10 +82,18 @@ export function createReport(
 export function describeTargets(report: Report): string {
   const sign = { 'at-most': '≤', 'at-least': '≥', equal: '=' };
   const lines = report.targets.map((t) => {
-    const measured = Number.isInteger(t.measured) ? String(t.measured) : t.measured.toFixed(2);
-    return `  ${t.ok ? 'met   ' : 'MISSED'} ${t.name}: ${measured} ${t.unit} (goal ${sign[t.is]} ${t.goal})`;
+    const [measured, goal] = [t.measured, t.goal].map(shortNumber);
+    const peer =
+      t.peer === undefined
+        ? ''
+        : `; peer ${shortNumber(t.peer)}, ratio ${shortNumber(t.ratio ?? Number.NaN)}`;
+    return `  ${t.ok ? 'met   ' : 'MISSED'} ${t.name}: ${measured} ${t.unit} (goal ${sign[t.is]} ${goal}${peer})`;
   });
   return [`${report.name}: ${report.ok ? 'ok' : 'FAILED'}`, ...lines].join('\n');
+}
+
+function shortNumber(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toFixed(2);
 }
 
 function commitName(): string {

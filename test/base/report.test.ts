@@ -1,6 +1,12 @@
 /** The document that simulations, drills and the demonstration print. */
 import t from 'tap';
-import { createReport, describeTargets, percentile, target } from '../../src/base/index.js';
+import {
+  createReport,
+  describeTargets,
+  percentile,
+  target,
+  targetBesidePeer,
+} from '../../src/base/index.js';
 
 t.test('a target is met at the goal itself and missed beyond it', async (t) => {
   t.equal(target('a', 'ms', 'at-most', 50, 50).ok, true);
@@ -15,6 +21,15 @@ t.test('what could not be measured meets no goal', async (t) => {
   for (const is of ['at-most', 'at-least', 'equal'] as const) {
     t.equal(target('a', 'ms', is, 50, Number.NaN).ok, false);
   }
+});
+
+t.test('beside a peer the goal is a multiple of what the peer reached', async (t) => {
+  const met = targetBesidePeer('writes', '1/s', 'at-least', 2, 5_000, 2_500);
+  t.match(met, { ok: true, goal: 5_000, peer: 2_500, ratio: 2 });
+  t.equal(targetBesidePeer('writes', '1/s', 'at-least', 2, 4_900, 2_500).ok, false);
+  t.equal(targetBesidePeer('p50', 'ms', 'at-most', 1, 1.1, 1).ok, false);
+  t.equal(targetBesidePeer('p50', 'ms', 'at-most', 1, 1, Number.NaN).ok, false, 'no peer');
+  t.match(describeTargets(createReport('bench', [met], {})), /peer 2500, ratio 2/);
 });
 
 t.test('a report is ok only if every target is met and nothing else failed', async (t) => {
