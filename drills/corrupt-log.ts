@@ -234,7 +234,8 @@ function describeRound(round: Round): string {
   const { victim, mode, damage, found, isHealed, healMs } = round;
   const what = damage === undefined ? 'folder emptied' : `${damage.file}: ${damage.what}`;
   const outcome = isHealed ? `whole after ${Math.round(healMs)} ms` : 'NOT HEALED';
-  return `${victim} ${mode}, ${what}; ${found ?? 'harmless, sums are equal'}; ${outcome}`;
+  const verdict = found ?? (isHealed ? 'harmless, sums are equal' : 'not found');
+  return `${victim} ${mode}, ${what}; ${verdict}; ${outcome}`;
 }
 
 async function verdict(

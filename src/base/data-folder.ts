@@ -90,6 +90,19 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
 }
 
+/** How the files of a folder are, without opening it. */
+export async function checkDataFiles(
+  disk: Disk,
+  path: string,
+): Promise<Record<string, 'sound' | 'missing' | 'damaged'>> {
+  const states: Record<string, 'sound' | 'missing' | 'damaged'> = {};
+  for (const file of [...IDENTITY_FILES, 'epoch.json']) {
+    const found = await readSealed(disk, join(path, file));
+    states[file] = typeof found === 'object' ? 'sound' : found;
+  }
+  return states;
+}
+
 function createIdentity(options: DataFolderOptions): DataIdentity {
   const { config, rng } = options;
   const words = [rng.nextU32(), rng.nextU32(), rng.nextU32(), rng.nextU32()];

@@ -161,13 +161,21 @@ function openError(error: unknown, path: string): IdunnoError {
   return levelError(cause ?? error, 'open', path);
 }
 
+/**
+ * What reading says of a file that is missing, cut off (`Invalid argument`: LevelDB reads past the
+ * end of what it has mapped), of the wrong kind, or on a damaged place of the disk. Not of one that
+ * may not be read, or of too many that are open: those are no damage.
+ */
+const DAMAGE_TEXT = /no such file|does not exist|directory|invalid argument|input\/output error/i;
+const READS: readonly string[] = ['open', 'read', 'scan'];
+
 /** LevelDB reports the machine's errors as text. */
 function levelError(error: unknown, action: string, path: string): IdunnoError {
   if (error instanceof IdunnoError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const code = (error as { code?: string } | undefined)?.code ?? '';
-  const isFileMissing = action === 'open' && /no such file|does not exist|directory/i.test(text);
-  if (code === 'LEVEL_CORRUPTION' || /corrupt/i.test(text) || isFileMissing) {
+  const isUnreadable = READS.includes(action) && DAMAGE_TEXT.test(text);
+  if (code === 'LEVEL_CORRUPTION' || /corrupt/i.test(text) || isUnreadable) {
     return new IdunnoError('CORRUPT', `the database ${path} is damaged: ${text}`, { path }, error);
   }
   if (/no space left|disk quota/i.test(text)) {

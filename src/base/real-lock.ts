@@ -44,6 +44,11 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   throw new IdunnoError('FOLDER_LOCKED', `${folder} is being taken by another process`, { folder });
 }
 
+/** Throws FOLDER_LOCKED naming the process that has it; takes nothing. */
+export async function assertFolderFree(folder: string): Promise<void> {
+  await refuseLiving(join(folder, 'lock'), folder);
+}
+
 async function createExclusive(path: string, text: string): Promise<boolean> {
   // Written whole under another name first: a lock is never seen half written.
   const draft = `${path}.${process.pid}`;

@@ -27,6 +27,7 @@ export {
   type RoleEvent,
 } from './driver.js';
 export type { PeerState } from './first-boot.js';
+export { examineLog, type LogExamination } from './examine.js';
 export { LevelLogStore, type LevelLogStoreOptions } from './level-log-store.js';
 export { MemoryLogStore } from './memory-log-store.js';
 export { notLeader, type Proposed, type WaitOptions } from './pending.js';

@@ -191,6 +191,15 @@ export class GenerationStore {
   }
 }
 
+/** The generation that counts. Throws CORRUPT. */
+export async function readCurrent(disk: Disk, folder: string): Promise<number> {
+  const path = `${folder}/CURRENT`;
+  if ((await disk.stat(path)) === undefined) {
+    throw new IdunnoError('CORRUPT', `${path} is missing: it says which state counts`, { path });
+  }
+  return parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX)).generation;
+}
+
 function parseCurrent(path: string, bytes: Uint8Array): Current {
   try {
     const { crc, ...json } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {

@@ -26,6 +26,9 @@ export {
   type StateMachineOptions,
   type StateMachineParts,
 } from './state-machine.js';
+export { readCurrent } from './generation.js';
+export { describeSum } from './row-sum.js';
+export { verifyRows } from './world.js';
 export { StateCheck, type StateCheckParts } from './state-check.js';
 export { defineTable } from './table.js';
 export { type ApplyAt, createTestStore, type TestStore } from './testing.js';

@@ -483,3 +483,33 @@ t.test('timings that cannot work are named, all at once', (t) => {
   t.equal(validateTiming({ heartbeatMs: 0, electionMinMs: -1, electionMaxMs: -2 }).length, 3);
   t.end();
 });
+
+t.test('the log is kept for a follower that gets a snapshot, and catches up after it', (t) => {
+  const cluster = leaderOf(3, { trailingEntries: 2, compactStep: 1 });
+  const commit = (count: number) => {
+    for (let nth = 0; nth < count; nth += 1) {
+      cluster.propose(1, 'x');
+      cluster.deliver(({ to }) => to === 'n2');
+      cluster.deliver(({ from, to }) => from === 'n2' && to === 'n1');
+      cluster.deliver(({ to }) => to === 'n2');
+    }
+  };
+  cluster.crash(3);
+  commit(20);
+  const trimmedTo = cluster.status(1).snapshot;
+  t.ok(trimmedTo >= 15, 'nobody is held up by one that is gone');
+  cluster.packets = [];
+  cluster.restart(3);
+  cluster.tick(1);
+  cluster.deliver();
+  cluster.deliver();
+  cluster.deliver();
+  cluster.deliver();
+  t.equal(cluster.status(1).progress.find(({ peer }) => peer === 'n3')?.state, 'snapshot');
+  commit(20);
+  t.equal(cluster.status(1).snapshot, trimmedTo, 'what it needs after the snapshot is kept');
+  cluster.now += 10_000;
+  commit(20);
+  t.ok(cluster.status(1).snapshot > trimmedTo, 'until it is silent for long');
+  t.end();
+});

@@ -197,6 +197,12 @@ t.test('a state on LevelDB', async (t) => {
         if (name.startsWith('MANIFEST')) await rm(join(folder, 'gen-1', name));
       }
     },
+    'a table is cut': async (folder: string) => {
+      for (const name of await readdir(join(folder, 'gen-1'))) {
+        const path = join(folder, 'gen-1', name);
+        if (name.endsWith('.ldb')) await truncate(path, (await readFile(path)).length - 40);
+      }
+    },
     'a table is gone': async (folder: string) => {
       for (const name of await readdir(join(folder, 'gen-1'))) {
         if (name.endsWith('.ldb')) await rm(join(folder, 'gen-1', name));

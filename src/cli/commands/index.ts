@@ -8,6 +8,7 @@ import { CLASSIC_GREP, LOG_COMMANDS } from './logs.js';
 import { MEMBER_COMMANDS } from './member.js';
 import { MODEL_COMMANDS } from './model.js';
 import { RAFT_COMMANDS } from './raft.js';
+import { RAFT_DOCTOR } from './raft-doctor.js';
 
 export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...CLUSTER_COMMANDS,
@@ -17,6 +18,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...MEMBER_COMMANDS,
   ...LOG_COMMANDS,
   ...RAFT_COMMANDS,
+  RAFT_DOCTOR,
   ...CLASSIC_COMMAND_SPECS,
   CLASSIC_GREP,
 ];
