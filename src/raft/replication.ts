@@ -165,7 +165,11 @@ function recoverLost(state: RaftState, peer: NodeId, progress: Progress, verifie
     progress.isProbeSent = false;
     return;
   }
-  if (progress.state === 'snapshot') return;
+  if (progress.state === 'snapshot') {
+    // It has what our log begins with: installed, and the acknowledgement was lost.
+    if (verified >= state.log.snapshotIndex) progress.becomeProbe(verified + 1);
+    return;
+  }
   const sent = progress.next - 1;
   if (progress.inflightCount === 0) {
     // It restarted and forgot how far it was verified, or it lost acknowledged entries.
