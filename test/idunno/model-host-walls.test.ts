@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { permittedReads } from '../../src/idunno/model-host-walls.js';
+import { ENV_COMMAND, permittedReads } from '../../src/idunno/model-host-walls.js';
 
 const root = mkdtempSync(join(tmpdir(), 'idunno-walls-'));
 t.teardown(() => rmSync(root, { recursive: true, force: true }));
@@ -24,10 +24,13 @@ function asked(values: readonly string[], paths: readonly string[]): string[] {
     const ask = (path) => { try { statSync(path); return 'ok'; } catch (e) { return e.code; } };
     console.log(JSON.stringify(JSON.parse(process.argv[1]).map(ask)));`;
   const absolute = paths.map((path) => join(root, path));
-  const { NODE_OPTIONS: _, ...env } = process.env;
+  // A test runner's preload, which it adds to all it sees started, would fail inside the walls.
   const { stdout, stderr, status } = spawnSync(
-    process.execPath,
+    ENV_COMMAND,
     [
+      '-u',
+      'NODE_OPTIONS',
+      process.execPath,
       '--experimental-permission',
       '--no-warnings',
       ...values.map((value) => `--allow-fs-read=${value}`),
@@ -35,7 +38,7 @@ function asked(values: readonly string[], paths: readonly string[]): string[] {
       script,
       JSON.stringify(absolute),
     ],
-    { encoding: 'utf8', env },
+    { encoding: 'utf8' },
   );
   if (status !== 0) return [`node ended ${status}: ${stderr.slice(0, 300)}`];
   return JSON.parse(stdout) as string[];
