@@ -21,7 +21,7 @@ export async function fullRestart(options: DrillOptions): Promise<Report> {
   const rounds = options.rounds ?? ROUNDS_DEFAULT;
   const config = options.config ?? 'local-5.yaml';
   const cluster = await LocalCluster.create({ config, say: options.say });
-  const client = cluster.client();
+  const client = cluster.patientClient();
   try {
     await cluster.startAll();
     const load = new Load(client);

@@ -21,7 +21,7 @@ import {
   relocateClusterConfig,
   writeClusterConfig,
 } from '../../src/base/index.js';
-import { ApiClient } from '../../src/cli/index.js';
+import { ApiClient, type ApiClientOptions } from '../../src/cli/index.js';
 import { projectRoot } from './project-root.js';
 
 export interface LocalClusterOptions {
@@ -42,6 +42,8 @@ interface Running {
 
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
+/** Of calls that live through a restart of all nodes. */
+const PATIENCE_MS = 30_000;
 
 export class LocalCluster {
   readonly config: ClusterConfig;
@@ -178,12 +180,21 @@ export class LocalCluster {
     );
   }
 
+  /** A client that waits while no node at all is there, as a program that is to go on does. */
+  patientClient(): ApiClient {
+    return this.#client({ nobodyThereMs: Number.POSITIVE_INFINITY, timeoutMs: PATIENCE_MS });
+  }
+
   /** A client that knows every node; close it after use. */
   client(preferred?: NodeId): ApiClient {
+    return this.#client(preferred === undefined ? {} : { preferred });
+  }
+
+  #client(options: Partial<ApiClientOptions>): ApiClient {
     return new ApiClient({
       cluster: this.config.cluster,
       nodes: this.config.nodes.map((n) => ({ name: n.name, host: n.host, port: n.port })),
-      ...(preferred === undefined ? {} : { preferred }),
+      ...options,
     });
   }
 

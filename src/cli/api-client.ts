@@ -111,12 +111,19 @@ export interface ApiClientOptions {
   readonly timeoutMs?: number;
   /** A node that has said nothing for so long gets company. */
   readonly silenceMs?: number;
+  /**
+   * How long a call goes on while all addresses refuse. A person at a prompt wants to know soon; a
+   * program that is to live through a restart of the whole cluster waits as long as the call may.
+   */
+  readonly nobodyThereMs?: number;
 }
 
 const TIMEOUT_MS = 15_000;
 /** A new coordinator is sent the whole state first. */
 const CHANGE_TIMEOUT_MS = 120_000;
 const SILENCE_MS = 200;
+/** Nodes that restart are back sooner, those that are down stay down. */
+const NOBODY_THERE_MS = 2_000;
 
 export class ApiClient {
   private readonly transport: ApiTransport;
@@ -134,6 +141,7 @@ export class ApiClient {
         preferred: options.preferred,
         timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
         silenceMs: options.silenceMs ?? SILENCE_MS,
+        nobodyThereMs: options.nobodyThereMs ?? NOBODY_THERE_MS,
       },
       parts,
     );

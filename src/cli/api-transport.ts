@@ -33,6 +33,8 @@ export interface TransportOptions {
   readonly timeoutMs: number;
   /** A node that has said nothing for so long gets company. */
   readonly silenceMs: number;
+  /** How long a call goes on while all addresses refuse. */
+  readonly nobodyThereMs: number;
 }
 
 /**
@@ -72,8 +74,6 @@ const PAUSE_MS_MIN = 10;
 const PAUSE_MS_MAX = 250;
 /** How long a node that failed stays at the end of the order. */
 const SHUN_MS = 1_000;
-/** All addresses refuse: nodes that restart are back sooner, those that are down stay down. */
-const NOBODY_THERE_MS = 2_000;
 /** The network layer's own deadline is this much after ours, so that ours is the one that speaks. */
 const GRACE_MS = 1_000;
 
@@ -107,6 +107,7 @@ export class ApiTransport {
         order: this.order(call.only),
         timeoutMs: call.timeoutMs ?? this.options.timeoutMs,
         silenceMs: this.options.silenceMs,
+        nobodyThereMs: this.options.nobodyThereMs,
         clock: this.clock,
         rpc: this.rpc,
         answered: (answer) => {
@@ -148,6 +149,8 @@ interface AttemptsContext {
   readonly order: readonly NodeAddress[];
   readonly timeoutMs: number;
   readonly silenceMs: number;
+  /** How long a call goes on while all addresses refuse. */
+  readonly nobodyThereMs: number;
   readonly clock: Clock;
   readonly rpc: Caller;
   answered(answer: TransportAnswer): void;
@@ -265,9 +268,9 @@ class CallAttempts {
 
   /** Nobody listens on any address, and that has not changed for a while: waiting is no use. */
   private isNobodyThere(): boolean {
-    const { clock, timeoutMs, order } = this.context;
+    const { clock, timeoutMs, nobodyThereMs, order } = this.context;
     const waitedMs = clock.now() - (this.deadline - timeoutMs);
-    if (this.inFlight.size > 0 || waitedMs < NOBODY_THERE_MS) return false;
+    if (this.inFlight.size > 0 || waitedMs < nobodyThereMs) return false;
     return order.every(({ name }) => this.lastErrors.get(name)?.data['reason'] === 'refused');
   }
 

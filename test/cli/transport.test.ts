@@ -49,6 +49,7 @@ function world(nodes: Record<Name, Behaviour>, preferred?: Name) {
       preferred,
       timeoutMs: 1_000,
       silenceMs: 200,
+      nobodyThereMs: 2_000,
     },
     { rpc: { call, close: async () => {} }, clock },
   );
