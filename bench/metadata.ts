@@ -1,8 +1,8 @@
 /**
  * The metadata store beside etcd: three processes each, every write synced, values of 200 bytes,
  * 1, 64 and 256 clients, writes and linearizable reads. One system after the other on the same
- * machine, the same client processes and the same load for both; clients of either talk to the
- * leader. Clients are processes of their own; where one needs more than 80 % of a core it is the
+ * machine, the same client processes and the same load for both, both under load for some seconds
+ * before anything is measured; clients of either talk to the leader. Clients are processes of their own; where one needs more than 80 % of a core it is the
  * client that was measured, and the run fails.
  */
 import { LocalCluster } from '../drills/lib/local-cluster.js';
@@ -20,6 +20,9 @@ const CLIENT_PROCESSES = 2;
 const CLIENT_CPU_MAX = 80;
 const WARM_MS = 1_000;
 const MEASURE_MS = 4_000;
+/** Before anything is measured: a server that has just started is not what people run. */
+const HEAT_MS = 5_000;
+const HEAT_CLIENTS = 64;
 const NOTHING: PoolResult = {
   perSecond: Number.NaN,
   p50Ms: Number.NaN,
@@ -83,17 +86,20 @@ async function measure(
 ): Promise<Cells> {
   const cells = new Map<string, PoolResult>();
   const pool = await ClientPool.open(CLIENT_PROCESSES, subject);
+  const run = (operation: Operation, clients: number, measureMs: number): Promise<PoolResult> =>
+    pool.run({
+      operation,
+      clients,
+      warmMs: WARM_MS,
+      measureMs,
+      prefix: `bench/${operation}/${clients}`,
+      valueBytes: VALUE_BYTES,
+    });
   try {
+    for (const operation of OPERATIONS) await run(operation, HEAT_CLIENTS, HEAT_MS);
     for (const operation of OPERATIONS) {
       for (const clients of CLIENTS) {
-        const result = await pool.run({
-          operation,
-          clients,
-          warmMs: WARM_MS,
-          measureMs: MEASURE_MS,
-          prefix: `bench/${operation}/${clients}`,
-          valueBytes: VALUE_BYTES,
-        });
+        const result = await run(operation, clients, MEASURE_MS);
         cells.set(`${operation}.${clients}`, result);
         say(`${name}: ${describe(operation, clients, result)}`);
       }
