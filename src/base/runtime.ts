@@ -128,11 +128,15 @@ export interface DbSnapshot extends DbReader {
   close(): Promise<void>;
 }
 
+export type DbRow = readonly [key: Uint8Array, value: Uint8Array];
+
 /** An ordered map of bytes on disk. One writer; a failed write is fatal to the process. */
 export interface Database extends DbReader {
   /** All or nothing. With `sync`, durable when the promise resolves. */
   batch(ops: readonly BatchOp[], options: { sync: boolean }): Promise<void>;
   snapshot(): DbSnapshot;
+  /** Many rows at a time, in order: for whoever reads all of them and cannot wait for each. */
+  pages?(range: KeyRange): AsyncIterable<readonly DbRow[]>;
   compact(range: KeyRange): Promise<void>;
   close(): Promise<void>;
 }

@@ -7,6 +7,7 @@
  */
 import {
   crc32c,
+  type DbRow,
   IdunnoError,
   type LogIndex,
   type Logger,
@@ -71,14 +72,26 @@ export interface VerifiedRows {
 }
 
 /** Reads all rows. Throws CORRUPT, with what is wrong. */
-export async function verifyRows(db: Pick<Generation['db'], 'scan'>): Promise<VerifiedRows> {
+export async function verifyRows(
+  db: Pick<Generation['db'], 'scan' | 'pages'>,
+): Promise<VerifiedRows> {
   const running = new RunningSum();
   let claimed: Uint8Array | undefined;
-  for await (const [key, value] of db.scan({})) {
-    if (Buffer.compare(key, POSITION_KEY_BYTES) === 0) claimed = value;
-    else running.add(key, value);
+  for await (const rows of db.pages?.({}) ?? pagesOf(db.scan({}))) {
+    for (const [key, value] of rows) {
+      if (key[0] === APPLIED.bucket && isPositionKey(key)) claimed = value;
+      else running.add(key, value);
+    }
   }
   return agree(claimed, running.value);
+}
+
+async function* pagesOf(rows: AsyncIterable<DbRow>): AsyncGenerator<readonly DbRow[]> {
+  for await (const row of rows) yield [row];
+}
+
+function isPositionKey(key: Uint8Array): boolean {
+  return Buffer.compare(key, POSITION_KEY_BYTES) === 0;
 }
 
 /** Do the rows that were summed agree with their position row? */
