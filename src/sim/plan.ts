@@ -119,7 +119,9 @@ export function createPlan(rng: Rng): Plan {
   const members = rng.fork('members');
   const isMemberChurn = members.float() < 0.4;
   const plain = STRIKES.filter((strike) => !MEMBER_STRIKES.includes(strike));
-  const strikes = plain.filter((strike) => churns.includes(strike) || rng.float() < 0.6);
+  // Few kinds that come thick find what many thin ones do not, and the other way round.
+  const share = pick(rng, [0.15, 0.35, 0.6]);
+  const strikes = plain.filter((strike) => churns.includes(strike) || rng.float() < share);
   const limits = pick<Partial<RaftLimits>>(rng, [
     {},
     { trailingEntries: 8, compactStep: 4 },
