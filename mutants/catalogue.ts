@@ -141,6 +141,26 @@ export const CATALOGUE: readonly Mutation[] = [
     'raft/quorum',
     'raft/paper/elections',
   ),
+  core(
+    'M13',
+    'members are changed before the leader has committed in its own term',
+    [
+      {
+        file: 'raft/reconfigure.ts',
+        find:
+          '  if (state.commit < leading.firstIndex) {\n' +
+          "    return { reason: 'not-ready', why: 'this term has committed nothing yet' };\n" +
+          '  }\n',
+        put: '',
+      },
+      {
+        file: 'raft/reconfigure.ts',
+        find: 'if (state.commit < leading.firstIndex || !state.isConfCommitted) return;',
+        put: 'if (!state.isConfCommitted) return;',
+      },
+    ],
+    'raft/scripts',
+  ),
   beside(
     'M14',
     'the checksum of a log entry is not looked at',
@@ -207,8 +227,8 @@ export const CATALOGUE: readonly Mutation[] = [
     'the log forgets what the state machine has not made durable',
     {
       file: 'raft/raft.ts',
-      find: 'const { log, limits, appliedDurable, conf } = state;',
-      put: 'const { log, limits, applied: appliedDurable, conf } = state;',
+      find: 'const { log, limits, appliedDurable } = state;',
+      put: 'const { log, limits, applied: appliedDurable } = state;',
     },
     'raft/paper/clients',
   ),
@@ -255,8 +275,8 @@ export const CATALOGUE: readonly Mutation[] = [
     'a node that may have lost entries votes all the same',
     {
       file: 'raft/election.ts',
-      find: 'return !state.isSuspect && !state.conf.learners.includes(state.self);',
-      put: 'return !state.conf.learners.includes(state.self);',
+      find: 'return !state.isSuspect;',
+      put: 'return state.term > 0;',
     },
     'raft/core',
     'raft/scripts',
@@ -292,8 +312,8 @@ export const CATALOGUE: readonly Mutation[] = [
     'a leader takes proposals while it hands over',
     {
       file: 'raft/raft.ts',
-      find: "if (leading.transfer !== undefined) return 'transferring';",
-      put: '',
+      find: "if (leading.transfer !== undefined || isLeaving(state)) return 'transferring';",
+      put: "if (isLeaving(state)) return 'transferring';",
     },
     'raft/paper/clients',
     'raft/scripts',
@@ -406,5 +426,63 @@ export const CATALOGUE: readonly Mutation[] = [
     },
     'raft/paper/elections',
     'raft/paper/safety',
+  ),
+  core(
+    'X20',
+    'while members change, the new majority commits alone',
+    {
+      file: 'raft/quorum.ts',
+      find:
+        'conf.outgoing.length === 0 ? Number.POSITIVE_INFINITY : ' +
+        'majorityValue(conf.outgoing, reachedBy)',
+      put: 'Number.POSITIVE_INFINITY',
+    },
+    'raft/quorum',
+  ),
+  core(
+    'X21',
+    'while members change, the new majority elects alone',
+    {
+      file: 'raft/quorum.ts',
+      find: 'if (conf.outgoing.length === 0) return incoming;',
+      put: 'if (conf.voters.length > 0) return incoming;',
+    },
+    'raft/quorum',
+  ),
+  core(
+    'X22',
+    'a second change of members begins before the first is committed',
+    {
+      file: 'raft/reconfigure.ts',
+      find: 'if (!state.isConfCommitted || isJoint(conf)) {',
+      put: 'if (isJoint(conf)) {',
+    },
+    'raft/scripts',
+  ),
+  core(
+    'X23',
+    'the joint configuration is left before it is committed',
+    {
+      file: 'raft/reconfigure.ts',
+      find: 'if (state.commit < leading.firstIndex || !state.isConfCommitted) return;',
+      put: 'if (state.commit < leading.firstIndex) return;',
+    },
+    'raft/scripts',
+  ),
+  core(
+    'X24',
+    'a leader that was removed goes on leading',
+    { file: 'raft/reconfigure.ts', find: '    maybeLeave(state, leading);\n', put: '' },
+    'raft/scripts',
+  ),
+  core(
+    'X25',
+    'a new voter votes before it has caught up',
+    {
+      file: 'raft/reconfigure.ts',
+      find: '!conf.voters.includes(name) && !hasCaughtUp(state, leading, name)',
+      put: 'name.length === 0',
+    },
+    'raft/scripts',
   ),
 ];

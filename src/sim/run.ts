@@ -157,7 +157,7 @@ class Run {
     this.#advanceTo(safetyMs, () => false);
     // A run that was mostly without a leader has tested little: it goes on for a while.
     if (this.#isReduced) return;
-    this.#advanceTo(3 * safetyMs, () => this.operations.done >= OPERATIONS_MIN);
+    this.#advanceTo(10 * safetyMs, () => this.operations.done >= OPERATIONS_MIN);
   }
 
   /**

@@ -12,7 +12,7 @@ const ROOT = projectRoot();
 
 t.test('every mutation fits the code exactly once, and compiles', (t) => {
   for (const mutation of CATALOGUE) {
-    t.equal(patch(ROOT, mutation).length > 0, true, `${mutation.id} ${mutation.mistake}`);
+    t.doesNotThrow(() => patch(ROOT, mutation), `${mutation.id} ${mutation.mistake}`);
     t.ok(mutation.tests.length > 0, 'somebody may notice it');
     for (const test of mutation.tests) {
       t.ok(

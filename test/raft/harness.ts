@@ -46,6 +46,8 @@ export interface HarnessOptions {
   /** So many of the last nodes are not members yet, and empty. */
   readonly strangers?: number;
   readonly suspects?: readonly number[];
+  /** How far the state machine's disk is behind what is applied. Default 0. */
+  readonly durableLag?: number;
   readonly rng?: Rng;
 }
 
@@ -242,7 +244,8 @@ export class Harness {
       case 'apply': {
         node.applied.push(...effect.entries);
         const index = effect.entries.at(-1)?.index ?? 0;
-        return [{ kind: 'applied', index, durable: index }];
+        const durable = Math.max(0, index - (this.#options.durableLag ?? 0));
+        return [{ kind: 'applied', index, durable }];
       }
       case 'compact':
         node.entries = node.entries.filter((entry) => entry.index > effect.upTo);

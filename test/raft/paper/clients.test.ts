@@ -180,6 +180,15 @@ t.test('the log is compacted up to what is durably applied, less the trailing en
   t.end();
 });
 
+t.test('what is applied and not yet durable stays in the log', (t) => {
+  const limits = { trailingEntries: 0, compactStep: 1 };
+  const cluster = new Harness(1, { limits, durableLag: 5 });
+  cluster.elect(1);
+  for (let count = 0; count < 8; count += 1) cluster.propose(1, 'x');
+  t.match(cluster.status(1), { last: 10, applied: 10, snapshot: 5 });
+  t.end();
+});
+
 // "If the follower receives a snapshot that describes a prefix of its log [...] entries following
 // the snapshot are still valid and must be retained." (§7)
 t.test('a snapshot of what a follower has keeps the log behind it', (t) => {
