@@ -363,16 +363,20 @@ export const CATALOGUE: readonly Mutation[] = [
     'X13',
     'the watermark is not compared with the log',
     {
-      file: 'raft/log-scan.ts',
-      find: 'if (seq >= mark.seq && hardState.term >= mark.term && !isVoteLost) return;',
-      put: 'return;',
+      file: 'raft/recovery.ts',
+      find: 'if (scan.summary.seq >= seq && hardState.term >= term && !isVoteLost) return undefined;',
+      put: 'if (scan.summary.seq >= 0) return undefined;',
     },
     'raft/log-store',
   ),
   beside(
     'X14',
     'a gap in the log is not noticed at boot',
-    { file: 'raft/log-scan.ts', find: 'if (found !== index + 1) {', put: 'if (found <= index) {' },
+    {
+      file: 'raft/log-scan.ts',
+      find: 'if (found !== index + 1) return',
+      put: 'if (found <= index) return',
+    },
     'raft/log-store',
   ),
   beside(
@@ -484,5 +488,15 @@ export const CATALOGUE: readonly Mutation[] = [
       put: 'name.length === 0',
     },
     'raft/scripts',
+  ),
+  beside(
+    'X26',
+    'a suspect node is trusted when it starts once more',
+    {
+      file: 'raft/recovery.ts',
+      find: 'const reason = problem ?? note?.reason;',
+      put: 'const reason = problem;',
+    },
+    'raft/log-store',
   ),
 ];

@@ -14,18 +14,29 @@ export function renderTable(trials: readonly Trial[]): string {
   return ['| | Mistake | Simulation | Test |', '|---|---|---|---|', ...rows].join('\n');
 }
 
-/** The document with the table in its place. Throws where the marks are missing. */
-export function replaceTable(document: string, table: string): string {
+/**
+ * The document with these rows in its table; rows of other mutations stay, of mutations that are no
+ * more go. Throws where the marks are missing.
+ */
+export function replaceRows(document: string, table: string): string {
   const begin = document.indexOf(BEGIN);
   const end = document.indexOf(END);
   if (begin < 0 || end < begin) throw new Error(`no place for the table: ${BEGIN} … ${END}`);
-  return `${document.slice(0, begin + BEGIN.length)}\n${table}\n${document.slice(end)}`;
+  const rows = new Map([...rowsOf(document.slice(begin, end)), ...rowsOf(table)]);
+  const ordered = catalogueIds().flatMap((id) => rows.get(id) ?? []);
+  const head = table.split('\n').slice(0, 2);
+  const whole = [...head, ...ordered].join('\n');
+  return `${document.slice(0, begin + BEGIN.length)}\n${whole}\n${document.slice(end)}`;
+}
+
+function rowsOf(text: string): Map<string, string> {
+  return new Map([...text.matchAll(/^\| ([A-Z]+\d+) \|.*$/gm)].map(([row, id]) => [id ?? '', row]));
 }
 
 /** Ids in the table of the document: a test compares them with the catalogue. */
 export function idsInTable(document: string): string[] {
   const part = document.slice(document.indexOf(BEGIN), document.indexOf(END));
-  return [...part.matchAll(/^\| ([A-Z]+\d+) \|/gm)].map(([, id]) => id ?? '');
+  return [...rowsOf(part).keys()];
 }
 
 export function catalogueIds(): string[] {

@@ -100,7 +100,7 @@ function runNode(folder: string, args: readonly string[]): Promise<Ended> {
     const child = spawn(process.execPath, [join(folder, script), ...rest], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, UV_THREADPOOL_SIZE: '16', TAP: '1' },
+      env: { ...process.env, UV_THREADPOOL_SIZE: '16', TAP: '1', TMPDIR: folder },
     });
     let isTimeout = false;
     const timer = setTimeout(() => {

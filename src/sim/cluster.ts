@@ -22,15 +22,15 @@ export class Cluster {
   /** Waits to be taken out of the members, so that it can come back as a new one. */
   wiped: SimNode | undefined;
 
-  constructor(plan: Plan, dependencies: { rng: Rng; trace: Trace }) {
-    const { rng, trace } = dependencies;
+  constructor(plan: Plan, dependencies: { rng: Rng; trace: Trace; salt: number }) {
+    const { rng, trace, salt } = dependencies;
     this.plan = plan;
     this.rng = rng;
     this.trace = trace;
     this.monitor = new Monitor(trace, () => this.clock.now());
     this.network = new SimNetwork(plan.network, {
       clock: this.clock,
-      rng: rng.fork('network'),
+      rng: rng.fork(salt === 0 ? 'network' : `network ${salt}`),
       faults: this.faults,
       deliver: (to, from, message) => this.node(to).feed({ kind: 'message', from, message }),
     });

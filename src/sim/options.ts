@@ -25,6 +25,7 @@ export const USAGE = `usage: npm run sim -- [--seeds N] [--from SEED] [--until-v
               [--timeline FILE.html]                  draws what its clients saw
               [--without KIND,KIND] [--skip 3,7-9]    leaves out kinds of fault, single strikes,
               [--operations N] [--safety MS]          operations, time
+              [--salt N]                              another fate for each message
        npm run sim -- --seed SEED --shrink            makes a failing seed smaller`;
 
 const OPTIONS = {
@@ -38,9 +39,13 @@ const OPTIONS = {
   skip: { type: 'string' },
   operations: { type: 'string' },
   safety: { type: 'string' },
+  salt: { type: 'string' },
   timeline: { type: 'string' },
   output: { type: 'string', short: 'o' },
 } as const;
+
+/** Parts of a reduction that are numbers. */
+const NUMBERS = ['operations', 'safety', 'salt'] as const;
 
 type Values = {
   -readonly [Name in keyof typeof OPTIONS]?: (typeof OPTIONS)[Name]['type'] extends 'string'
@@ -73,7 +78,7 @@ export function parseOptions(args: readonly string[]): SimOptions | string {
 }
 
 function findProblem(values: Values): string | undefined {
-  for (const name of ['seeds', 'seed', 'from', 'workers', 'operations', 'safety'] as const) {
+  for (const name of ['seeds', 'seed', 'from', 'workers', ...NUMBERS] as const) {
     const text = values[name];
     if (text !== undefined && !/^\d{1,9}$/.test(text)) return `--${name} "${text}" is not a number`;
   }
@@ -86,29 +91,31 @@ function findProblem(values: Values): string | undefined {
   }
   const range = list(values.skip).find((text) => !/^\d{1,6}(-\d{1,6})?$/.test(text));
   if (range !== undefined) return `"${range}" is no strike's number, and no range like 3-7`;
-  const needsSeed = ['shrink', 'without', 'skip', 'operations', 'safety', 'timeline'] as const;
+  const needsSeed = ['shrink', 'without', 'skip', 'timeline', ...NUMBERS] as const;
   const alone = needsSeed.find((name) => values[name] !== undefined && values.seed === undefined);
   return alone === undefined ? undefined : `--${alone} goes with --seed`;
 }
 
-function reductionOf({ without, skip, operations, safety }: Values): Reduction {
-  if ([without, skip, operations, safety].every((text) => text === undefined)) return WHOLE;
+function reductionOf({ without, skip, operations, safety, salt }: Values): Reduction {
+  if ([without, skip, operations, safety, salt].every((text) => text === undefined)) return WHOLE;
   return {
     without: new Set(list(without) as FaultKind[]),
     skip: new Set(list(skip).flatMap(expand)),
     operationsMax: operations === undefined ? Number.POSITIVE_INFINITY : Number(operations),
     safetyMs: safety === undefined ? undefined : Number(safety),
+    salt: Number(salt ?? 0),
   };
 }
 
 /** The arguments that give this reduction again. */
 export function describeReduction(reduction: Reduction): string {
-  const { without, skip, operationsMax, safetyMs } = reduction;
+  const { without, skip, operationsMax, safetyMs, salt } = reduction;
   const parts: string[] = [];
   if (without.size > 0) parts.push(`--without ${[...without].join(',')}`);
   if (skip.size > 0) parts.push(`--skip ${ranges([...skip]).join(',')}`);
   if (Number.isFinite(operationsMax)) parts.push(`--operations ${operationsMax}`);
   if (safetyMs !== undefined) parts.push(`--safety ${safetyMs}`);
+  if (salt !== 0) parts.push(`--salt ${salt}`);
   return parts.join(' ');
 }
 

@@ -52,6 +52,8 @@ export interface Reduction {
   /** Clients make no more operations than these in the safety phase. */
   readonly operationsMax: number;
   readonly safetyMs: Ms | undefined;
+  /** Other than 0: another fate for each message, since leaving things out changes that anyway. */
+  readonly salt: number;
 }
 
 export const WHOLE: Reduction = {
@@ -59,6 +61,7 @@ export const WHOLE: Reduction = {
   skip: new Set(),
   operationsMax: Number.POSITIVE_INFINITY,
   safetyMs: undefined,
+  salt: 0,
 };
 
 export interface RunOptions {
@@ -74,7 +77,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
     const full = withoutFaults(createPlan(rng.fork('plan')), reduction.without);
     const plan = { ...full, safetyMs: reduction.safetyMs ?? full.safetyMs };
     const trace = new Trace(options.print);
-    const run = new Run(new Cluster(plan, { rng, trace }), reduction);
+    const run = new Run(new Cluster(plan, { rng, trace, salt: reduction.salt }), reduction);
     const violation = run.toEnd(seed);
     const { cluster } = run;
     return {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { CATALOGUE } from '../../mutants/catalogue.js';
 import { patch, PatchError } from '../../mutants/patch.js';
-import { catalogueIds, idsInTable, renderTable, replaceTable } from '../../mutants/table.js';
+import { catalogueIds, idsInTable, renderTable, replaceRows } from '../../mutants/table.js';
 import { type Ended, judgeSimulation, judgeTest } from '../../mutants/verdict.js';
 import { projectRoot } from '../raft/root.js';
 
@@ -87,7 +87,7 @@ t.test('the simulator catches only by a broken promise', (t) => {
   t.end();
 });
 
-t.test('the table says who noticed, and takes the old one’s place', (t) => {
+t.test('the table says who noticed; new rows take the place of old ones', (t) => {
   const [mutation] = CATALOGUE;
   if (mutation === undefined) throw new Error('an empty catalogue');
   const table = renderTable([
@@ -98,11 +98,14 @@ t.test('the table says who noticed, and takes the old one’s place', (t) => {
     },
   ]);
   t.match(table, `| ${mutation.id} | ${mutation.mistake} | one-vote, seed 7 | x: a \\| b |`);
-  const document = 'before\n<!-- mutants: begin -->\nold\n<!-- mutants: end -->\nafter\n';
-  const replaced = replaceTable(document, table);
+  const other = catalogueIds()[1] ?? '';
+  const old = `| ${other} | kept |\n| ${mutation.id} | old |\n| Z99 | is no more |`;
+  const document = `before\n<!-- mutants: begin -->\n${old}\n<!-- mutants: end -->\nafter\n`;
+  const replaced = replaceRows(document, table);
   t.notMatch(replaced, 'old');
-  t.same(idsInTable(replaced), [mutation.id]);
+  t.match(replaced, `| ${other} | kept |`);
+  t.same(idsInTable(replaced), [mutation.id, other]);
   t.match(replaced, /^before\n[\s\S]*after\n$/);
-  t.throws(() => replaceTable('nothing', table), /no place/);
+  t.throws(() => replaceRows('nothing', table), /no place/);
   t.end();
 });

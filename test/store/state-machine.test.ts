@@ -253,7 +253,9 @@ t.test('a crash at any batch leaves the state at exactly the index it names', as
     }
     if (batches < crashAt) databases.crash();
     batches = 1_000;
+    const durable = state.appliedIndex;
     const again = await StateMachine.open(OPTIONS, parts(disk, databases));
+    t.ok(again.appliedIndex >= durable, `${again.appliedIndex} of ${durable} that were durable`);
     t.equal((await again.stateHash()).hash, hashAt.get(again.appliedIndex), `batch ${crashAt}`);
     again.apply(log.slice(again.appliedIndex));
     t.equal((await again.stateHash()).hash, hashAt.get(80));
