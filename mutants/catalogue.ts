@@ -125,8 +125,10 @@ export const CATALOGUE: readonly Mutation[] = [
     'the applied index is not written with what was applied',
     {
       file: 'store/state-machine.ts',
-      find: '    writePosition(this.#world);\n    this.#planWrite();\n',
-      put: '    this.#planWrite();\n    writePosition(this.#world);\n',
+      find: '    this.#world.sessions.flush();\n    writePosition(this.#world);\n',
+      put:
+        '    this.#world.sessions.flush();\n' +
+        '    queueMicrotask(() => writePosition(this.#world));\n',
     },
     'store/state-machine',
   ),
@@ -176,11 +178,11 @@ export const CATALOGUE: readonly Mutation[] = [
     'a snapshot is sent without the session table',
     {
       file: 'store/state-machine.ts',
-      find: 'const chunks = encodeSnapshot({ index, term }, rows.scan(WHOLE));',
+      find: 'open: () => encodeSnapshot({ index, term }, image.scan()),',
       put:
-        'const chunks = encodeSnapshot({ index, term }, (async function* () {\n' +
-        '  for await (const row of rows.scan(WHOLE)) if (row[0].charCodeAt(0) !== 1) yield row;\n' +
-        '})());',
+        'open: () => encodeSnapshot({ index, term }, (async function* () {\n' +
+        '  for await (const row of image.scan()) if (row[0].charCodeAt(0) !== 1) yield row;\n' +
+        '})()),',
     },
     'store/state-machine',
   ),

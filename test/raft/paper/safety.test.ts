@@ -88,6 +88,19 @@ t.test('a granted vote leaves only when the disk has it', (t) => {
   t.end();
 });
 
+t.test('so does one in a term that was on disk before the vote', (t) => {
+  const cluster = new Harness(3);
+  cluster.send(2, 1, vote(2, 0, 0));
+  t.match(cluster.packets, [{ to: 'n2', message: { type: 'vote-reply', granted: false } }]);
+  cluster.packets = [];
+  cluster.node(1).isDiskHeld = true;
+  cluster.send(3, 1, vote(2, 1, 1));
+  t.same(cluster.packets, []);
+  cluster.sync(1);
+  t.match(cluster.packets, [{ to: 'n3', message: { type: 'vote-reply', granted: true } }]);
+  t.end();
+});
+
 t.test('an acknowledgement of entries leaves only when the disk has them', (t) => {
   const cluster = new Harness(3);
   cluster.elect(1);
