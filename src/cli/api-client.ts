@@ -304,6 +304,7 @@ export class ApiClient {
       kind: 'repeatable',
       lane: 'bulk',
       body: () => (isBytes ? content : content.open()),
+      probe: API.memberSelf,
       timeoutMs: options.timeoutMs ?? TRANSFER_TIMEOUT_MS,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
@@ -335,6 +336,7 @@ export class ApiClient {
       kind: 'repeatable',
       lane: 'bulk',
       body: () => chunksOf(packFiles(files)),
+      probe: API.memberSelf,
       timeoutMs: options.timeoutMs ?? TRANSFER_TIMEOUT_MS,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

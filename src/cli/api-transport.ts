@@ -5,7 +5,8 @@
  * node is tried at once when a connection is refused or lost or a node says it cannot serve now,
  * and after 200 ms of silence in parallel, because a frozen node refuses nothing. All attempts of a
  * call carry the same arguments, so a mutating call must carry a session and a number: then it
- * takes effect once, whichever attempts get through. Calls that cannot be repeated safely are of
+ * takes effect once, whichever attempts get through. A body is sent to one node at a time: another
+ * gets it when the first does not even answer something small (life-watch.ts). Calls that cannot be repeated safely are of
  * kind `once`: they move on only when nothing can have reached a node.
  *
  * Ends in one of three ways: an answer, a refusal (nothing changed), or at the deadline
@@ -19,6 +20,7 @@ import {
   type Timer,
 } from '../base/index.js';
 import type { Address, CallResult, Lane, Rpc, Wire } from '../net/index.js';
+import { ANSWER_MS, watchLife } from './life-watch.js';
 
 export interface NodeAddress extends Address {
   /** As in the config file; `host:port` where no file was read. */
@@ -51,6 +53,8 @@ export interface TransportCall {
   readonly lane?: Lane;
   /** Called for each attempt; calls with a body are never sent to two nodes at a time. */
   readonly body?: () => AsyncIterable<Uint8Array> | Uint8Array;
+  /** With a body: a method without arguments or effect that a node answers from its memory. */
+  readonly probe?: string;
   readonly kind: CallKind;
   /** The call concerns this node alone: nobody else is asked. */
   readonly only?: string;
@@ -208,6 +212,11 @@ class CallAttempts {
     const abort = new AbortController();
     this.inFlight.set(node.name, abort);
     this.armSilence();
+    let silent: IdunnoError | undefined;
+    const endWatch = this.watch(node, () => {
+      silent = silentError(node);
+      abort.abort(silent);
+    });
     try {
       const body = this.call.body?.();
       const result = await this.context.rpc.call(
@@ -228,8 +237,20 @@ class CallAttempts {
     } catch (error) {
       if (this.isDone) return;
       this.inFlight.delete(node.name);
-      this.afterFailure(node, asIdunnoError(error));
+      this.afterFailure(node, silent ?? asIdunnoError(error));
+    } finally {
+      endWatch();
     }
+  }
+
+  /** Of an attempt with a body that may be made again; returns how to end it. */
+  private watch(node: NodeAddress, onSilent: () => void): () => void {
+    const { kind, body, probe } = this.call;
+    if (kind === 'once' || body === undefined || probe === undefined) return () => undefined;
+    const { clock, rpc } = this.context;
+    const ask = (timeoutMs: number, signal: AbortSignal) =>
+      rpc.call({ host: node.host, port: node.port }, probe, [], { timeoutMs, signal });
+    return watchLife({ clock, ask, onSilent });
   }
 
   /** The caller's signal goes on to govern the body after the call itself is settled. */
@@ -327,6 +348,11 @@ class CallAttempts {
 
 function abortedError(call: TransportCall): IdunnoError {
   return new IdunnoError('ABORTED', `${call.method} was interrupted`);
+}
+
+function silentError(node: NodeAddress): IdunnoError {
+  const text = `${node.name} took the call and then answered nothing at all for ${ANSWER_MS} ms`;
+  return new IdunnoError('CONNECTION_LOST', text, { reason: 'silent' });
 }
 
 /** A connection that was never made carried nothing. */

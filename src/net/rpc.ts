@@ -63,6 +63,12 @@ export interface RpcServer extends Rpc {
 /** For what is sent at closing to get out. */
 const CLOSE_TIMEOUT_MS = 500;
 
+/**
+ * For a connection by address to be made and greeted. A frozen process lets its kernel connect and
+ * greets nobody: a caller with much time of its own must learn so early, to turn to another.
+ */
+const DIAL_TIMEOUT_MS: Ms = 3_000;
+
 const DEFAULT_LANE: Lane = 'control';
 
 export function createRpc(options: RpcOptions): RpcServer {
@@ -208,8 +214,29 @@ class NetworkRpc implements RpcServer, LinkHost {
     options: CallOptions,
   ): Promise<CallResult> {
     const since = this.clock.now();
-    const link = await this.#linkTo(address, lane, options.timeoutMs);
+    const link = await this.#patient(this.#linkTo(address, lane), options, method, address);
     return link.call(method, args, this.#rest(options, since));
+  }
+
+  /** Several calls may wait for one connection; each has a deadline and a signal of its own. */
+  #patient(
+    link: Promise<Link>,
+    { timeoutMs, signal }: CallOptions,
+    method: string,
+    { host, port }: Address,
+  ): Promise<Link> {
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.setTimer(timeoutMs, () => {
+        const text = `${host}:${port} cannot be reached within ${Math.round(timeoutMs)} ms`;
+        reject(new IdunnoError('UNAVAILABLE', text, { reason: 'timeout' }));
+      });
+      const onAbort = () => reject(abortError(signal, method));
+      signal?.addEventListener('abort', onAbort, { once: true });
+      void link.then(resolve, reject).finally(() => {
+        timer.cancel();
+        signal?.removeEventListener('abort', onAbort);
+      });
+    });
   }
 
   /** The same options with what is left of their time. */
@@ -218,21 +245,21 @@ class NetworkRpc implements RpcServer, LinkHost {
     return { ...options, timeoutMs: Math.max(1, left) };
   }
 
-  async #linkTo(address: Address, lane: Lane, timeoutMs: Ms): Promise<Link> {
+  async #linkTo(address: Address, lane: Lane): Promise<Link> {
     const key = `${address.host}:${address.port}/${lane}`;
-    const known = this.#byAddress.get(key) ?? this.#dialAddress(key, address, lane, timeoutMs);
+    const known = this.#byAddress.get(key) ?? this.#dialAddress(key, address, lane);
     const link = await known;
     if (link.isOpen) return link;
     if (this.#byAddress.get(key) === known) this.#byAddress.delete(key);
-    return this.#linkTo(address, lane, timeoutMs);
+    return this.#linkTo(address, lane);
   }
 
   /** Known from now on, until it fails or closes. */
-  #dialAddress(key: string, address: Address, lane: Lane, timeoutMs: Ms): Promise<Link> {
+  #dialAddress(key: string, address: Address, lane: Lane): Promise<Link> {
     const forget = () => {
       if (this.#byAddress.get(key) === dialled) this.#byAddress.delete(key);
     };
-    const dialled = this.#dial(address, '', lane, timeoutMs).then(
+    const dialled = this.#dial(address, '', lane, DIAL_TIMEOUT_MS).then(
       (link) => {
         link.onClose(forget);
         return link;

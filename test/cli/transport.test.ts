@@ -61,6 +61,34 @@ function world(nodes: Record<Name, Behaviour>, preferred?: Name) {
   return { clock, tried, signals, transport, ask, nodes };
 }
 
+/** Nodes that are asked two things: to take a body, and whether they are there. */
+function uploadWorld(nodes: Record<Name, Behaviour>, isThere = false) {
+  const clock = new VirtualClock();
+  const tried: string[] = [];
+  const call: Rpc['call'] = async (to, method, _args, { signal, timeoutMs }) => {
+    const port = typeof to === 'string' ? 0 : to.port;
+    const name = (Object.keys(PORTS) as Name[]).find((key) => PORTS[key] === port) ?? 'n1';
+    tried.push(`${name} ${method}`);
+    if (method === 'api.put') return { value: await nodes[name](signal), body: noBody() };
+    if (!isThere) {
+      await clock.sleep(timeoutMs);
+      throw new IdunnoError('UNAVAILABLE', 'no connection', { reason: 'timeout' });
+    }
+    return { value: null, body: noBody() };
+  };
+  const transport = new ApiTransport(
+    {
+      nodes: Object.entries(PORTS).map(([name, port]) => ({ name, host: 'h', port })),
+      preferred: undefined,
+      timeoutMs: 1_000,
+      silenceMs: 200,
+      nobodyThereMs: 2_000,
+    },
+    { rpc: { call, close: async () => {} }, clock },
+  );
+  return { clock, tried, transport };
+}
+
 async function codeOf(outcome: Promise<unknown>): Promise<string> {
   try {
     await outcome;
@@ -170,6 +198,37 @@ t.test('a call with a body is never sent to two nodes at a time', async (t) => {
   t.same(tried, ['n1@0']);
   await clock.advanceSettled(100);
   t.equal(await codeOf(outcome), 'UNKNOWN_OUTCOME');
+});
+
+t.test('a frozen node that takes a body is left for another one', async (t) => {
+  const frozen: Behaviour = (signal) =>
+    new Promise((_, reject) => {
+      const late = () => reject(new IdunnoError('TIMEOUT', 'nothing came'));
+      signal?.addEventListener('abort', late);
+    });
+  const { transport, tried, clock } = uploadWorld({ n1: frozen, n2: answers('put'), n3: silent });
+  const call = { method: 'api.put', args: [], timeoutMs: 60_000, kind: 'repeatable' } as const;
+  const put = { ...call, body: () => new Uint8Array(1), probe: 'api.self' };
+  const outcome = transport.call(put);
+  await clock.advanceSettled(2_499);
+  t.same(tried, ['n1 api.put', 'n1 api.self']);
+  await clock.advanceSettled(1);
+  t.equal((await outcome).value, 'put');
+  t.same(tried, ['n1 api.put', 'n1 api.self', 'n2 api.put']);
+  t.equal(clock.pending, 0, 'no timer is left behind');
+});
+
+t.test('a node that is at work on a body for long, and says so, is waited for', async (t) => {
+  let finish: () => void = () => undefined;
+  const slow: Behaviour = () => new Promise((resolve) => (finish = () => resolve('put')));
+  const { transport, tried, clock } = uploadWorld({ n1: slow, n2: silent, n3: silent }, true);
+  const call = { method: 'api.put', args: [], timeoutMs: 60_000, kind: 'repeatable' } as const;
+  const outcome = transport.call({ ...call, body: () => new Uint8Array(1), probe: 'api.self' });
+  for (let i = 0; i < 20; i += 1) await clock.advanceSettled(1_000);
+  finish();
+  t.equal((await outcome).value, 'put');
+  t.ok(tried.every((each) => each.startsWith('n1 ')));
+  t.equal(clock.pending, 0);
 });
 
 t.test('a call for one node asks nobody else, and an unknown name is not found', async (t) => {

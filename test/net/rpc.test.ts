@@ -256,6 +256,37 @@ t.test('a client calls by address and is no member', async (t) => {
   t.match(await world.failure(nobody), { code: 'UNAVAILABLE', message: /is the node running/ });
 });
 
+t.test(
+  'calls to a frozen address end at their own deadline or signal, long ones early',
+  async (t) => {
+    const { world, a } = await pair();
+    a.rpc.handle('who', () => ({ value: 'n1' }));
+    const client = world.create('cli', { kind: 'client' });
+    world.network.pause('n1');
+    const began = world.clock.now();
+    const ended: string[] = [];
+    const ask = (name: string, timeoutMs: number, signal?: AbortSignal): Promise<void> =>
+      client.rpc
+        .call(world.address('n1'), 'who', [], {
+          timeoutMs,
+          ...(signal === undefined ? {} : { signal }),
+        })
+        .then(
+          () => void ended.push(name),
+          ({ code }: { code: string }) =>
+            void ended.push(`${name} ${code} ${world.clock.now() - began}`),
+        );
+    const abort = new AbortController();
+    const all = [ask('upload', 1_800_000), ask('brief', 400), ask('left', 9_000, abort.signal)];
+    world.clock.setTimer(700, () => abort.abort());
+    await world.until(Promise.all(all));
+    t.match(ended, ['brief UNAVAILABLE 400', 'left ABORTED 700', /^upload UNAVAILABLE 300\d/]);
+    world.network.resume('n1');
+    await world.until(ask('again', 1_000));
+    t.equal(ended.at(-1), 'again');
+  },
+);
+
 t.test('closing fails what is open, tells the peers, and settles', async (t) => {
   const { world, a, b } = await pair();
   b.rpc.handle('hang', () => new Promise(() => undefined));
