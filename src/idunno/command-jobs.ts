@@ -31,6 +31,7 @@ import {
   COMPACT_TASKS_MAX,
   LIVE_JOBS_MAX,
   QUERIES_MAX,
+  REASON_CHARS_MAX,
   SWEEP_LEASES_MAX,
   WEIGHT_MAX,
 } from './limits.js';
@@ -169,6 +170,24 @@ export const cancelJob: Command = (tx, args, context) => {
   return changeJob(book, id, 'cancel', (job) =>
     endJob(book, job, 'cancelled', 'cancelled by hand'),
   );
+};
+
+/**
+ * `idunno.job.give-up` [id, reason] → state. Proposed by the leader for a job whose model no worker
+ * could load (scaler.ts); a worker that has loaded it meanwhile, or a person who paused the job,
+ * was faster.
+ */
+export const giveUpJob: Command = (tx, args, context) => {
+  const book = new Book(tx, context);
+  const id = readJobId(args[0]);
+  const reason = readReason(args[1], 'a reason', REASON_CHARS_MAX);
+  const job = book.job(id);
+  if (job === undefined || !isRunnable(job.state)) return tx.get(jobs, [id])?.state ?? null;
+  const workers = [...book.assignmentsOf(job.model, job.revision).values()];
+  if (workers.some(({ state }) => state !== 'failed')) return job.state;
+  endJob(book, job, 'failed', reason);
+  book.flush();
+  return job.state;
 };
 
 /** `idunno.job.set-batch-size` [id, size] → state. Holds for every range that is leased next. */

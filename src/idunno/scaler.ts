@@ -4,14 +4,24 @@
  * are, and proposes what the rule says. The command records each decision with its reason in the
  * tables: `job explain` finds it there under any leader, and coordinators log it (events.ts).
  *
+ * A job whose model every worker has failed to load would wait for ever. After a while in which
+ * another worker might have come, it is ended, with what the workers said.
+ *
  * In memory are only times: a new leader starts them afresh, so the first window after an election
  * is the rule's usual one over replicated counts.
  */
 import { asIdunnoError, type Clock, type Logger, type Ms, type Timer } from '../base/index.js';
 import type { Wire } from '../net/index.js';
 import type { LeaderDuty, LocalStore } from '../store/index.js';
-import { JOBS_INDEX } from './indexes.js';
-import { planScaling, type ScalingInput, type ScalingStep } from './scaling.js';
+import { ASSIGNMENTS_INDEX, JOBS_INDEX } from './indexes.js';
+import { REASON_CHARS_MAX } from './limits.js';
+import {
+  isLoadableNowhere,
+  planScaling,
+  type ScalingInput,
+  type ScalingModel,
+  type ScalingStep,
+} from './scaling.js';
 import { epochOf, isIdle, readScalingInput } from './scaling-facts.js';
 import { isFinal, jobs } from './tables.js';
 
@@ -24,6 +34,8 @@ export interface ScalerDeps {
 const LOOK_MS: Ms = 1_000;
 const IDLE_LOOK_MS: Ms = 30_000;
 const PROPOSE_TIMEOUT_MS: Ms = 5_000;
+/** For a node that is down, or a worker that is added, to come and load what all others could not. */
+const GIVE_UP_MS: Ms = 60_000;
 
 /** The duty, to be registered on every coordinator. */
 export function createScaler(deps: ScalerDeps): LeaderDuty {
@@ -49,6 +61,7 @@ class Scaler {
   readonly #changedMs = new Map<string, number>();
   readonly #idleMs = new Map<string, number>();
   readonly #idleWorkerMs = new Map<string, number>();
+  readonly #nowhereMs = new Map<string, number>();
   #timer: Timer | undefined;
   #isSlow = false;
   #isBusy = false;
@@ -81,8 +94,10 @@ class Scaler {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      const steps = planScaling(this.#readInput());
+      const input = this.#readInput();
+      const steps = planScaling(input);
       if (steps.length > 0) await this.#apply(steps);
+      for (const model of this.#hopeless(input)) await this.#giveUp(model);
     } catch (error) {
       const { code, message } = asIdunnoError(error);
       if (!this.#signal.aborted) this.#deps.log.warn('scaling.failed', { code, message });
@@ -112,6 +127,24 @@ class Scaler {
     }
     // What has just been remembered counts already.
     return readScalingInput(view, nowMs, memory);
+  }
+
+  /** Models with work that no worker could load for so long that nothing will change by itself. */
+  #hopeless(input: ScalingInput): ScalingModel[] {
+    const nowMs = Math.floor(this.#deps.clock.wall());
+    return input.models.filter((model) => {
+      remember(this.#nowhereMs, model.key, isLoadableNowhere(model, input), nowMs);
+      return nowMs - (this.#nowhereMs.get(model.key) ?? nowMs) >= GIVE_UP_MS;
+    });
+  }
+
+  async #giveUp({ key, name, jobs }: ScalingModel): Promise<void> {
+    const { local } = this.#deps;
+    const [row] = local.view().index(ASSIGNMENTS_INDEX).byModel.get(key)?.values() ?? [];
+    const told = row === undefined ? '' : `; ${row.node}: ${row.error ?? 'it did not say why'}`;
+    const reason = `no worker could load ${name}${told}`.slice(0, REASON_CHARS_MAX);
+    const options = { timeoutMs: PROPOSE_TIMEOUT_MS, signal: this.#signal };
+    for (const id of jobs) await local.propose('idunno.job.give-up', [id, reason], options);
   }
 
   async #apply(steps: readonly ScalingStep[]): Promise<void> {

@@ -95,6 +95,12 @@ function nowhereSteps(input: ScalingInput): ScalingStep[] {
   });
 }
 
+/** Has work, and every worker that is there has tried to load it and failed. */
+export function isLoadableNowhere(model: ScalingModel, { workers }: ScalingInput): boolean {
+  if (model.jobs.length === 0 || model.warm.length + model.coming.length > 0) return false;
+  return workers.length > 0 && workers.every(({ name }) => model.failed.includes(name));
+}
+
 /** Per unit of weight and second, in thousandths: what the fair queue keeps equal. */
 export function rateOf(model: ScalingModel, windowMs: number): number {
   if (model.weight === 0 || windowMs <= 0) return 0;

@@ -223,6 +223,39 @@ t.test('the rule adds workers for a model that lags, and says why', async (t) =>
   await world.stop();
 });
 
+t.test('a job whose model no worker can load any more ends, and says why', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  await world.deploy('digits', ['n2']);
+  world.putInputs('in/', 50);
+  const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 2, repeat: 100 };
+  const { id } = await world.clock.runUntil(world.client.submitJob(spec));
+  await world.until('its first tasks', () => must(world.engines.get('n2'), 'n2').computed > 0);
+  for (const engine of world.engines.values()) engine.refuses.set('digits', 'no memory left');
+  world.mark('n2', 'down');
+  const failed = (): number => statesOf(world, 'digits').filter((s) => s === 'failed').length;
+  await world.until('failures on all that are left', () => failed() === 3);
+  await world.clock.advanceSettled(50_000);
+  t.equal(world.store.get(jobs, [id])?.state, 'running', 'n2 might come back');
+  await world.clock.advanceSettled(15_000);
+  t.match(world.store.get(jobs, [id]), {
+    state: 'failed',
+    reason: /^no worker could load digits; n\d: no memory left$/,
+  });
+  t.equal(world.apply('idunno.job.give-up', [id, 'again']), 'failed', 'once is enough');
+  await world.stop();
+});
+
+t.test('a job is not given up while a worker has its model, or is loading it', async (t) => {
+  const world = await startWorld({ itemMs: () => 20 });
+  await world.deploy('digits', ['n2']);
+  world.putInputs('in/', 50);
+  const spec = { model: 'digits', inputs: { prefix: 'in/' }, batchSize: 2, repeat: 100 };
+  const { id } = await world.clock.runUntil(world.client.submitJob(spec));
+  t.not(world.apply('idunno.job.give-up', [id, 'too early']), 'failed');
+  t.equal(world.apply('idunno.job.give-up', [99, 'nobody']), null);
+  await world.stop();
+});
+
 t.test('a worker that was cut off long enough to be given up works again', async (t) => {
   const world = await startWorld({ itemMs: () => 20 });
   await world.deploy('digits', 'all');
@@ -253,7 +286,11 @@ function copiesOf(world: World): number {
   return world.store.view().index(COPIES_INDEX).get('digits@1')?.size ?? 0;
 }
 
-function warmOf(world: World, name: string): number {
+function statesOf(world: World, name: string): string[] {
   const rows = world.store.view().index(ASSIGNMENTS_INDEX).byModel.get(`${name}@1`);
-  return [...(rows?.values() ?? [])].filter(({ state }) => state === 'warm').length;
+  return [...(rows?.values() ?? [])].map(({ state }) => state);
+}
+
+function warmOf(world: World, name: string): number {
+  return statesOf(world, name).filter((state) => state === 'warm').length;
 }
