@@ -29,7 +29,8 @@ t.test('five processes over a bad network are linearizable', async (t) => {
   const parts = { router, clock, rng: rng.fork('clients') };
   const clients = NAMES.map((name, at) => new Client(`c${at}`, name, parts));
   const inits = clients.map((client, at) =>
-    client.ask({ type: 'init', node_id: NAMES[at] ?? '', node_ids: NAMES }),
+    // A process has to start first, and on a busy machine that takes longer than an operation may.
+    client.ask({ type: 'init', node_id: NAMES[at] ?? '', node_ids: NAMES }, GUARD_MS),
   );
   for (const { type } of await Promise.all(inits))
     t.equal(type, 'init_ok', 'a node is initialised');

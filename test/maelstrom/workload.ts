@@ -132,7 +132,7 @@ export class Client {
   }
 
   /** The answer; error 0 where none came in time. */
-  ask(body: Body): Promise<Body> {
+  ask(body: Body, timeoutMs: Ms = CLIENT_TIMEOUT_MS): Promise<Body> {
     this.#lastId += 1;
     const id = this.#lastId;
     return new Promise((resolve) => {
@@ -141,7 +141,7 @@ export class Client {
         this.#waiting = undefined;
         resolve(answer);
       };
-      const timer = this.#clock.setTimer(CLIENT_TIMEOUT_MS, () =>
+      const timer = this.#clock.setTimer(timeoutMs, () =>
         settle({ type: 'error', code: ERRORS.timeout, text: 'the client gave up' }),
       );
       this.#waiting = { id, settle };
