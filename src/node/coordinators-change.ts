@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { type Clock, IdunnoError, type Ms } from '../base/index.js';
 import type { CoordinatorChange } from '../cli/index.js';
 import type { HandlerContext } from '../net/index.js';
+import { sameNames } from '../raft/index.js';
 import type { StoreClient } from '../store/index.js';
 import { LEADER_METHODS } from './raft-view.js';
 
@@ -40,15 +41,11 @@ export async function changeCoordinators(
   const wanted = names.parse(await store.callLeader(LEADER_METHODS.change, args, { signal }));
   for (;;) {
     const { voters, isSettled } = await look();
-    if (isSettled && isSame(voters, wanted)) return { before: before.voters, voters };
+    if (isSettled && sameNames(voters, wanted)) return { before: before.voters, voters };
     if (clock.now() + LOOK_EVERY_MS + RESERVE_MS > deadlineMs) {
       const text = `the change to ${wanted.join(', ')} is on its way and goes on by itself`;
       throw new IdunnoError('TIMEOUT', text, { wanted: wanted.join(',') });
     }
     await clock.sleep(LOOK_EVERY_MS, signal);
   }
-}
-
-function isSame(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((each) => b.includes(each));
 }

@@ -12,7 +12,7 @@ import {
   type NodeId,
   type Term,
 } from '../base/index.js';
-import type { RaftDriver } from '../raft/index.js';
+import { confOf, type RaftDriver, sameNames } from '../raft/index.js';
 import { type LeaderDuty, type LocalStore, NODES, SETTINGS } from '../store/index.js';
 import {
   planRepair,
@@ -62,10 +62,10 @@ export class CoordinatorsDuty implements LeaderDuty {
   async change(wish: Wish, expected: readonly string[] | undefined): Promise<readonly NodeId[]> {
     const situation = await this.#askedSituation(wish);
     const { conf } = situation;
-    if (expected !== undefined && !isSame(expected, conf.voters)) {
+    if (expected !== undefined && !sameNames(expected, conf.voters)) {
       const before = { voters: expected as readonly NodeId[], outgoing: [], learners: [] };
       const wanted = planWish(wish, { ...situation, conf: before, isCommitted: true }).voters;
-      if (isSame(wanted, conf.next ?? conf.voters)) return wanted;
+      if (sameNames(wanted, conf.next ?? conf.voters)) return wanted;
       const text = `the coordinators are ${conf.voters.join(', ')} by now: look again`;
       throw new IdunnoError('CONFLICT', text);
     }
@@ -112,11 +112,11 @@ export class CoordinatorsDuty implements LeaderDuty {
     const { driver, nodes, self, local } = this.#parts;
     const status = driver.status().raft;
     if (status === undefined) throw new IdunnoError('NO_LEADER', 'this node is no member');
-    const { voters, outgoing, learners, next, isConfCommitted, progress } = status;
+    const { isConfCommitted, progress } = status;
     const active = new Set(progress.filter((peer) => peer.isActive).map(({ peer }) => peer));
     const view = local.view();
     return {
-      conf: { voters, outgoing, learners, ...(next === undefined ? {} : { next }) },
+      conf: confOf(status),
       isCommitted: isConfCommitted,
       nodes,
       isUp: (name) => view.get(NODES, [name])?.status === 'up',
@@ -192,8 +192,4 @@ function describeRepair(repair: Repair): Record<string, string> {
   const { kind, node, target } = repair;
   const by = repair.kind === 'replace' ? repair.by : node;
   return { kind, node, by, voters: target.voters.join(',') };
-}
-
-function isSame(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name) => b.includes(name));
 }

@@ -46,6 +46,16 @@ export function confOfEntry(entry: Entry): ConfState | undefined {
   return decodeConf(entry.data);
 }
 
+/** From fields that may be spelt out as undefined, as a status has them. */
+export function confOf({
+  voters,
+  outgoing,
+  learners,
+  next,
+}: Omit<ConfState, 'next'> & { readonly next: readonly NodeId[] | undefined }): ConfState {
+  return { voters, outgoing, learners, ...(next === undefined ? {} : { next }) };
+}
+
 /** Nested arrays of names: for snapshots on the wire, the log's summary and entries. */
 export function confToWire(conf: ConfState): string[][] {
   const { voters, outgoing, learners, next } = conf;
@@ -62,7 +72,7 @@ export function confFromWire(value: unknown): ConfState | undefined {
     lists.push(names);
   }
   const [voters = [], outgoing = [], learners = [], next] = lists;
-  return { voters, outgoing, learners, ...(next === undefined ? {} : { next }) };
+  return confOf({ voters, outgoing, learners, next });
 }
 
 function namesOf(value: unknown): NodeId[] | undefined {
@@ -134,6 +144,7 @@ export function sorted(names: readonly NodeId[]): NodeId[] {
   return [...new Set(names)].sort();
 }
 
-function sameNames(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+/** In whatever order; no name stands twice in either. */
+export function sameNames(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((name) => b.includes(name));
 }

@@ -34,7 +34,7 @@ import {
 } from '../base/index.js';
 import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
 import type { RaftLimits } from './config.js';
-import { type ConfTarget, NO_CONF } from './conf.js';
+import { type ConfTarget, confOf, NO_CONF } from './conf.js';
 import { type ConfEffect, CoreLoop } from './core-loop.js';
 import { describeConf } from './describe.js';
 import { DoubtWatch } from './doubt-watch.js';
@@ -453,9 +453,9 @@ export class RaftDriver {
         else this.#fail(error);
       },
     });
-    const { voters, outgoing, learners, next, confIndex, isConfCommitted } = this.#loop.status();
-    const conf = { voters, outgoing, learners, ...(next === undefined ? {} : { next }) };
-    this.#onConf({ conf, index: confIndex, isCommitted: isConfCommitted, isRemoved: false });
+    const status = this.#loop.status();
+    const { confIndex: index, isConfCommitted: isCommitted } = status;
+    this.#onConf({ conf: confOf(status), index, isCommitted, isRemoved: false });
   }
 
   // ---- from outside ----

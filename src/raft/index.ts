@@ -6,7 +6,15 @@ export {
   type RaftOptions,
   validateTiming,
 } from './config.js';
-export { confOfEntry, type ConfTarget, encodeConf, isJoint, NO_CONF } from './conf.js';
+export {
+  confOf,
+  confOfEntry,
+  type ConfTarget,
+  encodeConf,
+  isJoint,
+  NO_CONF,
+  sameNames,
+} from './conf.js';
 export type { PeerStatus, RaftStatus } from './status.js';
 export { hasQuorum, isVoter, majority, membersOf } from './quorum.js';
 export {

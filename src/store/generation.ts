@@ -104,13 +104,9 @@ export class GenerationStore {
     await disk.mkdir(this.#folder);
     const path = `${this.#folder}/CURRENT`;
     const generations = await this.#list();
-    if ((await disk.stat(path)) !== undefined) {
-      this.#current = parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX));
-    } else if (generations.length === 0) {
-      await this.#writeCurrent(this.#current);
-    } else {
-      throw new IdunnoError('CORRUPT', `${path} is missing: it says which state counts`, { path });
-    }
+    const isNew = generations.length === 0 && (await disk.stat(path)) === undefined;
+    if (isNew) await this.#writeCurrent(this.#current);
+    else this.#current = await loadCurrent(disk, this.#folder);
     const keep = `gen-${this.#current.generation}`;
     for (const name of generations) {
       if (name === keep) continue;
@@ -193,11 +189,15 @@ export class GenerationStore {
 
 /** The generation that counts. Throws CORRUPT. */
 export async function readCurrent(disk: Disk, folder: string): Promise<number> {
+  return (await loadCurrent(disk, folder)).generation;
+}
+
+async function loadCurrent(disk: Disk, folder: string): Promise<Current> {
   const path = `${folder}/CURRENT`;
   if ((await disk.stat(path)) === undefined) {
     throw new IdunnoError('CORRUPT', `${path} is missing: it says which state counts`, { path });
   }
-  return parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX)).generation;
+  return parseCurrent(path, await disk.readFile(path, CURRENT_BYTES_MAX));
 }
 
 function parseCurrent(path: string, bytes: Uint8Array): Current {
