@@ -2,13 +2,13 @@
  * What other programs use of the command line: the client of a cluster and the contract it speaks.
  * Nothing here loads the parser or any command.
  */
-export {
-  ApiClient,
-  type ApiClientOptions,
-  type ClientCallOptions,
-  type ClientPutOptions,
-  type NodeCallOptions,
-} from './api-client.js';
+export type {
+  ApiClientOptions,
+  ClientCallOptions,
+  ClientPutOptions,
+  NodeCallOptions,
+} from './api-calls.js';
+export { ApiClient } from './api-client.js';
 export type { NodeAddress } from './api-transport.js';
 export * from './contract.js';
 export { writeJsonLines } from './json-lines.js';

@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto';
 import { IdunnoError, isIdunnoError } from '../base/index.js';
 import type { ModelInfo } from '../idunno/index.js';
-import type { ApiClient, ClientCallOptions } from './api-client.js';
+import type { ClientCallOptions } from './api-calls.js';
+import type { ApiClient } from './api-client.js';
 import { readModelFolder } from './local-files.js';
 import type { PackedFile } from './pack.js';
 import { shippedModelsFolder } from './package-root.js';

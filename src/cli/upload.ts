@@ -5,7 +5,8 @@
  */
 import { asIdunnoError, IdunnoError } from '../base/index.js';
 import type { PutResult, PutSource } from '../sdfs/index.js';
-import type { ApiClient, ClientPutOptions } from './api-client.js';
+import type { ClientPutOptions } from './api-calls.js';
+import type { ApiClient } from './api-client.js';
 import type { PackedFile } from './pack.js';
 
 /** A file in memory, or one that is read when its turn comes. */
