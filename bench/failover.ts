@@ -4,10 +4,19 @@
  * replicated command after the other and asks another node after 200 ms of silence. Beside etcd,
  * killed likewise. And how soon a node with a million rows is back.
  *
+ * `--part kill`, `freeze`, `stop` or `recovery` measures that alone, without etcd.
+ *
  * Killed and frozen: from the signal to the acknowledgement of the first write *sent after it*.
  * Stopped in order: the longest that any write took which was under way at the signal or later.
  */
-import { createReport, percentile, type Report, type Target, target } from '../src/base/index.js';
+import {
+  assertNever,
+  createReport,
+  percentile,
+  type Report,
+  type Target,
+  target,
+} from '../src/base/index.js';
 import { EtcdSubject } from './failover/etcd-subject.js';
 import { IdunnoSubject } from './failover/idunno-subject.js';
 import { type Phases, phasesOf, readRoles } from './failover/phases.js';
@@ -21,6 +30,10 @@ const ETCD_ROUNDS_MAX = 50;
 const ROWS_DEFAULT = 1_000_000;
 const SLOWEST = 5;
 const KINDS: readonly Kind[] = ['kill', 'freeze', 'stop'];
+
+/** What can be measured alone. */
+export const FAILOVER_PARTS: readonly (Kind | 'recovery')[] = [...KINDS, 'recovery'];
+
 const NAMES: Readonly<Record<Kind, string>> = {
   kill: 'kill -9',
   freeze: 'SIGSTOP',
@@ -47,34 +60,43 @@ interface KindResult {
 export async function failover({
   rounds = ROUNDS_DEFAULT,
   rows = ROWS_DEFAULT,
+  part,
   say,
 }: BenchOptions): Promise<Report> {
   const results: KindResult[] = [];
   for (const kind of KINDS) {
-    const subject = await IdunnoSubject.start(say);
-    try {
-      const done = await runRounds(subject, kind, rounds, say);
-      const roles = await readRoles(subject.cluster.nodes.map(({ dataDir }) => dataDir));
-      results.push(
-        resultOf(
-          kind,
-          done.map((round) => ({ ...round, phases: phasesOf(round, roles) })),
-        ),
-      );
-    } finally {
-      await subject.stop();
-    }
+    if (part === undefined || part === kind) results.push(await measureKind(kind, rounds, say));
   }
-  const etcd = await measureEtcd(Math.min(rounds, ETCD_ROUNDS_MAX), say);
-  const recovery = await recover(rows, say);
+  const etcdRounds = Math.min(rounds, ETCD_ROUNDS_MAX);
+  const etcd = part === undefined ? await measureEtcd(etcdRounds, say) : undefined;
+  const isRecovery = part === undefined || part === 'recovery';
+  const recovery = isRecovery ? await recover(rows, say) : undefined;
   for (const result of results) say(describe(result));
   const fields = {
     rounds,
     idunno: results,
-    etcd: etcd === undefined ? ETCD_MISSING : etcd,
-    recovery,
+    ...(part === undefined ? { etcd: etcd ?? ETCD_MISSING } : { part }),
+    ...(recovery === undefined ? {} : { recovery }),
   };
   return createReport('failover', targetsOf(results, recovery, etcd), fields);
+}
+
+async function measureKind(
+  kind: Kind,
+  rounds: number,
+  say: (text: string) => void,
+): Promise<KindResult> {
+  const subject = await IdunnoSubject.start(say);
+  try {
+    const done = await runRounds(subject, kind, rounds, say);
+    const roles = await readRoles(subject.cluster.nodes.map(({ dataDir }) => dataDir));
+    return resultOf(
+      kind,
+      done.map((round) => ({ ...round, phases: phasesOf(round, roles) })),
+    );
+  } finally {
+    await subject.stop();
+  }
 }
 
 async function runRounds(
@@ -177,23 +199,35 @@ function describe({ kind, rounds, p50, p99, max, slowest }: KindResult): string 
 
 function targetsOf(
   results: readonly KindResult[],
-  recovery: Recovery,
+  recovery: Recovery | undefined,
   etcd: KindResult | undefined,
 ): Target[] {
-  const of = (kind: Kind): KindResult => {
-    const found = results.find((result) => result.kind === kind);
-    if (found === undefined) throw new Error(`${kind} was not measured`);
-    return found;
-  };
-  const [kill, freeze, stop] = [of('kill'), of('freeze'), of('stop')];
+  const targets = results.flatMap((result) => targetsOfKind(result, etcd));
+  if (recovery === undefined) return targets;
+  const slowestMs = Math.max(...recovery.recoverMs);
+  return [...targets, target('recovery.max', 'ms', 'at-most', 5_000, slowestMs)];
+}
+
+function targetsOfKind(
+  { kind, p50, p99, failedWrites }: KindResult,
+  etcd: KindResult | undefined,
+): Target[] {
   const beside = (judged: Target, peer: number | undefined): Target =>
     peer === undefined ? judged : { ...judged, peer, ratio: judged.measured / peer };
-  return [
-    beside(target('kill.p50', 'ms', 'at-most', 50, kill.p50), etcd?.p50),
-    beside(target('kill.p99', 'ms', 'at-most', 150, kill.p99), etcd?.p99),
-    target('freeze.p99', 'ms', 'at-most', 700, freeze.p99),
-    target('stop.p99', 'ms', 'at-most', 20, stop.p99),
-    target('stop.failedWrites', 'writes', 'equal', 0, stop.failedWrites),
-    target('recovery.max', 'ms', 'at-most', 5_000, Math.max(...recovery.recoverMs)),
-  ];
+  switch (kind) {
+    case 'kill':
+      return [
+        beside(target('kill.p50', 'ms', 'at-most', 50, p50), etcd?.p50),
+        beside(target('kill.p99', 'ms', 'at-most', 150, p99), etcd?.p99),
+      ];
+    case 'freeze':
+      return [target('freeze.p99', 'ms', 'at-most', 700, p99)];
+    case 'stop':
+      return [
+        target('stop.p99', 'ms', 'at-most', 20, p99),
+        target('stop.failedWrites', 'writes', 'equal', 0, failedWrites),
+      ];
+    default:
+      return assertNever(kind, 'kind of failure');
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { readCount, runSuiteCommand, type Suite } from '../drills/lib/suite-command.js';
 import { classic } from './classic.js';
-import { failover } from './failover.js';
+import { failover, FAILOVER_PARTS } from './failover.js';
 import { metadata } from './metadata.js';
 
 export interface BenchOptions {
@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly rounds: number | undefined;
   /** Rows of state that a node recovers with (failover). */
   readonly rows: number | undefined;
+  /** Only this is measured (failover). */
+  readonly part: (typeof FAILOVER_PARTS)[number] | undefined;
   readonly say: (text: string) => void;
 }
 
@@ -30,14 +32,21 @@ const SUITES: Readonly<Record<string, Suite<BenchOptions>>> = {
   },
 };
 
+function readPart(text: unknown): BenchOptions['part'] {
+  const part = FAILOVER_PARTS.find((each) => each === text);
+  if (part !== undefined || text === undefined) return part;
+  throw new TypeError(`--part takes ${FAILOVER_PARTS.join(', ')}, not "${String(text)}"`);
+}
+
 await runSuiteCommand<BenchOptions>({
   kind: 'benchmark',
-  usage: 'npm run bench -- NAME [--rounds N] [--rows N] [-o table|json]',
+  usage: 'npm run bench -- NAME [--rounds N] [--rows N] [--part PART] [-o table|json]',
   suites: SUITES,
-  options: { rounds: { type: 'string' }, rows: { type: 'string' } },
+  options: { rounds: { type: 'string' }, rows: { type: 'string' }, part: { type: 'string' } },
   read: (values, say) => ({
     rounds: readCount(values, 'rounds'),
     rows: readCount(values, 'rows', 10_000_000),
+    part: readPart(values['part']),
     say,
   }),
 });
