@@ -31,7 +31,7 @@ function listen(
   accept: (connection: Connection) => void,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const server = createServer({ noDelay: true, highWaterMark: WRITE_MARK_BYTES }, (socket) => {
+  const server = createServer({ highWaterMark: WRITE_MARK_BYTES }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     accept(new TcpConnection(socket));
@@ -84,7 +84,7 @@ function connect(host: string, port: number, timeoutMs: Ms): Promise<Connection>
     };
     const timer = setTimeout(() => fail('timeout'), Math.max(1, timeoutMs));
     socket.on('error', (error) => fail(reasonOf(error), error));
-    socket.connect({ host, port, noDelay: true }, () => {
+    socket.connect({ host, port }, () => {
       clearTimeout(timer);
       socket.removeAllListeners('error');
       resolve(new TcpConnection(socket));
@@ -107,6 +107,8 @@ class TcpConnection implements Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    // Here, for both ends: as an option of `connect` Node 20 does not take it from a made socket.
+    socket.setNoDelay(true);
     this.remote = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
     // Kept until onClose tells: an error without a listener would end the process.
     socket.on('error', (error) => {

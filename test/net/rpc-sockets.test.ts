@@ -34,6 +34,22 @@ async function close(...all: RpcServer[]): Promise<void> {
   await Promise.all(all.map((rpc) => rpc.close()));
 }
 
+t.test('neither end of a connection holds small pieces back for company', async (t) => {
+  const told: (boolean | undefined)[] = [];
+  const { setNoDelay } = Socket.prototype;
+  t.teardown(() => {
+    Socket.prototype.setNoDelay = setNoDelay;
+  });
+  Socket.prototype.setNoDelay = function (isOn) {
+    if (!this.connecting) told.push(isOn);
+    return setNoDelay.call(this, isOn);
+  };
+  const { a, b } = await pair();
+  await a.call(N2, 'echo', [], GUARD);
+  t.same(told, [true, true]);
+  await close(a, b);
+});
+
 t.test('thousands of calls at once are answered, each with its own', async (t) => {
   const { a, b } = await pair();
   const answers = await Promise.all(
