@@ -42,6 +42,9 @@ import { encodeMessage, RAFT_NOTICE } from './wire.js';
 /** Distributes over a union, as the built-in Omit does not. */
 type WithoutNow<T> = T extends unknown ? Omit<T, 'now'> : never;
 
+/** The loop adds the time. */
+export type TimelessInput = WithoutNow<Input>;
+
 export interface CoreLoopParts {
   readonly core: RaftOptions;
   readonly stored: StoredState;
@@ -147,7 +150,7 @@ export class CoreLoop {
     return this.#core.confAt(index);
   }
 
-  feed(input: WithoutNow<Input>): void {
+  feed(input: TimelessInput): void {
     if (this.#isStopped) return;
     this.#inputs.push({ ...input, now: this.#parts.clock.now() } as Input);
     if (this.#isFeeding) return;

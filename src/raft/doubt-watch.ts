@@ -6,14 +6,17 @@
  *
  *     raft.doubt  [] → reason, or null where the node is trusted
  */
-import type { Clock, Logger, Ms, NodeId } from '../base/index.js';
+import type { Clock, LogIndex, Logger, Ms, NodeId } from '../base/index.js';
 import type { Rpc } from '../net/index.js';
 import { majority } from './quorum.js';
+import type { LogStore } from './types.js';
 
 export interface DoubtWatchParts {
   readonly rpc: Rpc;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Keeps the note that this node is suspect, for the next boot. */
+  readonly logStore: LogStore;
   readonly self: NodeId;
   /** All that have a vote, this node among them. */
   readonly voters: () => readonly NodeId[];
@@ -45,17 +48,25 @@ export class DoubtWatch {
     return this.#stuck;
   }
 
-  trust(): void {
+  /** It has everything again. */
+  trust(applied: LogIndex): void {
     this.#reason = undefined;
     this.#stuck = undefined;
+    const { logStore, log } = this.#parts;
+    logStore.trust().then(
+      () => log.info('raft.trusted', { applied }),
+      // It stays noted: the next boot asks a leader once more, which costs nothing but that.
+      (error: unknown) => log.warn('raft.note-not-removed', { error }),
+    );
   }
 
   /** Watches until this node is trusted or the signal aborts. */
   async suspect(reason: string, signal: AbortSignal): Promise<void> {
     const isRunning = this.#reason !== undefined;
-    this.#reason = reason;
-    if (isRunning) return;
     const { clock, log, hasLeader } = this.#parts;
+    this.#reason = reason;
+    log.warn('raft.suspect', { reason });
+    if (isRunning) return;
     let complainAt = Number.NEGATIVE_INFINITY;
     while (this.#reason !== undefined) {
       await clock.sleep(ASK_EVERY_MS, signal);

@@ -20,26 +20,28 @@
 import {
   asIdunnoError,
   assert,
-  type Clock,
-  type Disk,
   IdunnoError,
   isIdunnoError,
   type LogIndex,
-  type Logger,
-  type Ms,
   type NodeId,
-  nodeId,
-  type Rng,
   type Term,
 } from '../base/index.js';
-import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
-import type { RaftLimits } from './config.js';
-import { type ConfTarget, confOf, NO_CONF } from './conf.js';
+import { Beginnings, STRANGER } from './beginnings.js';
+import { type ConfTarget, confOf } from './conf.js';
 import { type ConfEffect, CoreLoop } from './core-loop.js';
-import { describeConf } from './describe.js';
 import { DoubtWatch } from './doubt-watch.js';
-import { FirstBoot, foundingOf, type PeerState } from './first-boot.js';
+import type {
+  DriverPhase,
+  DriverStatus,
+  MembersEvent,
+  RaftDriverOptions,
+  RaftDriverParts,
+  RoleEvent,
+} from './driver-types.js';
+import { FirstBoot, type PeerState } from './first-boot.js';
+import { hearPeers } from './hear-peers.js';
 import { PendingChanges } from './pending-changes.js';
+import { PendingTransfers } from './pending-transfers.js';
 import {
   AppliedBarriers,
   notLeader,
@@ -48,84 +50,12 @@ import {
   Reads,
   type WaitOptions,
 } from './pending.js';
-import { type Reconciled, reconcile } from './reconcile.js';
 import { membersOf } from './quorum.js';
+import { ReadService } from './read-service.js';
+import { type Reconciled, reconcile } from './reconcile.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
-import type { RaftStatus } from './status.js';
-import type {
-  ConfState,
-  LogStore,
-  RaftTiming,
-  ReplicatedMachine,
-  Role,
-  StoredState,
-} from './types.js';
-import { decodeMessage, RAFT_NOTICE } from './wire.js';
-
-export interface RaftDriverOptions {
-  readonly self: NodeId;
-  /** Voters of a cluster that does not exist yet. */
-  readonly coordinators: readonly NodeId[];
-  readonly timing: RaftTiming;
-  readonly limits?: Partial<RaftLimits>;
-  /** Keeps this node's incarnation and whom it founded the cluster with. */
-  readonly bootFile: string;
-  /** Found the cluster without asking the others: an operator's decision. */
-  readonly forceBootstrap?: boolean;
-}
-
-export interface RaftDriverParts {
-  readonly rpc: Rpc;
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly disk: Disk;
-  readonly log: Logger;
-  readonly logStore: LogStore;
-  readonly machine: ReplicatedMachine;
-  /** A receiver found a snapshot of this node damaged: its rows should be looked at. */
-  readonly onSnapshotRefused?: () => void;
-  /** The process must end: what it would do from now on could not be trusted. */
-  readonly onFatal: (error: Error) => void;
-}
-
-export interface RoleEvent {
-  readonly role: Role;
-  readonly term: Term;
-  readonly leader: NodeId | undefined;
-  /** Leads and has applied its own no-op: everything committed before is applied here. */
-  readonly isReady: boolean;
-}
-
-export interface MembersEvent {
-  readonly conf: ConfState;
-  /** The entry since which it is in force. */
-  readonly index: LogIndex;
-  readonly isCommitted: boolean;
-  /** This node is one of them. */
-  readonly isMember: boolean;
-}
-
-export type DriverPhase = 'new' | 'waiting' | 'running' | 'failed' | 'stopped';
-
-export interface DriverStatus {
-  readonly phase: DriverPhase;
-  readonly isReady: boolean;
-  readonly applied: LogIndex;
-  readonly durable: LogIndex;
-  readonly lastWriteMs: Ms;
-  readonly queuedProposals: number;
-  /** Why this node is suspect: it follows and catches up, but neither votes nor leads. */
-  readonly doubt: string | undefined;
-  /** Why there can be no leader without a person's help. */
-  readonly stuck: string | undefined;
-  /** Undefined until the node is part of a cluster. */
-  readonly raft: RaftStatus | undefined;
-}
-
-const READ_INDEX = 'raft.read-index';
-const TRANSFER_TIMEOUT_MS: Ms = 5_000;
-/** Why a new member is suspect: whoever had its name before may have promised anything. */
-const STRANGER = 'it has just become a member, and has not caught up yet';
+import { Standing } from './standing.js';
+import type { StoredState } from './types.js';
 
 export class RaftDriver {
   readonly #options: RaftDriverOptions;
@@ -135,19 +65,18 @@ export class RaftDriver {
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #barriers: AppliedBarriers;
-  readonly #roleListeners: ((event: RoleEvent) => void)[] = [];
-  readonly #memberListeners: ((event: MembersEvent) => void)[] = [];
+  readonly #readService: ReadService;
+  readonly #beginnings: Beginnings;
+  readonly #standing: Standing;
+  readonly #transfers: PendingTransfers;
   /** Ends the wait to found the cluster: by stopping, or because this node joins one. */
   readonly #founding = new AbortController();
-  #members: MembersEvent = { conf: NO_CONF, index: 0, isCommitted: false, isMember: false };
   readonly #stop = new AbortController();
   readonly #changes = new PendingChanges();
   readonly #doubts: DoubtWatch;
   #resyncing: Promise<void> | undefined;
-  #transfers: ((to: NodeId | undefined) => void)[] = [];
   #phase: DriverPhase = 'new';
   #loop: CoreLoop | undefined;
-  #role: RoleEvent = { role: 'follower', term: 0, leader: undefined, isReady: false };
 
   constructor(options: RaftDriverOptions, parts: RaftDriverParts) {
     this.#options = options;
@@ -157,19 +86,31 @@ export class RaftDriver {
       { self, coordinators, bootFile, forceBootstrap },
       { ...parts, onJoin: (term) => this.#join(term) },
     );
+    this.#beginnings = new Beginnings(coordinators, { ...parts, firstBoot: this.#firstBoot });
+    this.#standing = new Standing(self, parts.log);
+    this.#transfers = new PendingTransfers(parts.clock);
     this.#proposals = new Proposals(parts.clock);
     this.#reads = new Reads(parts.clock);
+    this.#readService = new ReadService({
+      ...parts,
+      self,
+      reads: this.#reads,
+      leader: () => (this.#phase === 'running' ? this.leader : undefined),
+      isLeading: () => this.#standing.isLeading,
+      notLeader: () => this.#notLeader(),
+      feed: (id) => this.#loop?.feed({ kind: 'read-index', id }),
+    });
     this.#barriers = new AppliedBarriers(parts.clock);
     this.#doubts = new DoubtWatch({
       ...parts,
       self,
       voters: () => this.#loop?.status().voters ?? coordinators,
-      hasLeader: () => this.#role.leader !== undefined,
+      hasLeader: () => this.leader !== undefined,
     });
     this.#snapshots = new SnapshotTransfer({
       ...parts,
       spoolPath: `${bootFile}.snapshot`,
-      term: () => this.#role.term,
+      term: () => this.role.term,
       confAt: (index) => this.#loop?.confAt(index),
       onSent: (to, index, ok) => this.#loop?.feed({ kind: 'snapshot-sent', to, index, ok }),
       onStaged: (from, term, meta) =>
@@ -184,19 +125,12 @@ export class RaftDriver {
    */
   async start(): Promise<void> {
     assert(this.#phase === 'new', 'a driver starts once');
-    const { logStore, machine, rpc } = this.#parts;
-    const { snapshot: origin } = foundingOf(this.#options.coordinators);
+    const { logStore, machine } = this.#parts;
+    const { origin } = this.#beginnings;
     const found = await reconcile(await logStore.load(), logStore, machine, origin);
     await this.#firstBoot.open(found.stored === undefined, found.wiped !== undefined);
-    rpc.handle(READ_INDEX, (_args, _body, context) => this.#onReadIndex(context));
-    rpc.handleNotice(RAFT_NOTICE, (args, body, peer) => this.#onNotice(args, body, peer));
-    rpc.onPeer({
-      up: (peer) => this.#onPeer('peer-up', peer),
-      down: (peer, reason) => {
-        // A closed connection alone proves nothing: it may be reopened at once.
-        if (reason !== 'closed') this.#onPeer('peer-down', peer);
-      },
-    });
+    this.#readService.serve();
+    hearPeers(this.#parts, (input) => this.#loop?.feed(input));
     if (found.stored !== undefined) {
       this.#begin(found.stored, found.doubt);
       return;
@@ -212,7 +146,7 @@ export class RaftDriver {
 
   /** Resolves when the entry is applied here. Throws NOT_LEADER, BUSY, UNKNOWN_OUTCOME. */
   propose(data: Uint8Array, options: WaitOptions): Promise<Proposed> {
-    if (this.#role.role !== 'leader') return Promise.reject(this.#notLeader());
+    if (!this.#standing.isLeading) return Promise.reject(this.#notLeader());
     const promise = this.#proposals.add(data, options);
     this.#loop?.planFlush();
     return promise;
@@ -222,13 +156,8 @@ export class RaftDriver {
    * The index that a linearizable read must see applied; asks the leader where this node is not
    * it. Throws NOT_LEADER, NO_LEADER, UNAVAILABLE.
    */
-  async readIndex(options: WaitOptions): Promise<LogIndex> {
-    const { leader } = this.#role;
-    if (leader === this.#options.self) return this.#readIndexHere(options);
-    if (leader === undefined || this.#phase !== 'running') throw this.#notLeader();
-    const { value } = await this.#parts.rpc.call(leader, READ_INDEX, [], options);
-    if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
-    throw new IdunnoError('PROTOCOL', `${leader} answered a read without an index`);
+  readIndex(options: WaitOptions): Promise<LogIndex> {
+    return this.#readService.readIndex(options);
   }
 
   /** Resolves when this node has applied everything up to the index. */
@@ -243,16 +172,16 @@ export class RaftDriver {
 
   /** The leader as far as this node knows. */
   get leader(): NodeId | undefined {
-    return this.#role.leader;
+    return this.#standing.role.leader;
   }
 
   get role(): RoleEvent {
-    return this.#role;
+    return this.#standing.role;
   }
 
   /** Called at each change of role, term, leader or readiness. Must not throw. */
   onRole(listener: (event: RoleEvent) => void): void {
-    this.#roleListeners.push(listener);
+    this.#standing.onRole(listener);
   }
 
   get self(): NodeId {
@@ -261,12 +190,12 @@ export class RaftDriver {
 
   /** Who is a member, as far as this node knows; nobody where it has no log. */
   get members(): MembersEvent {
-    return this.#members;
+    return this.#standing.members;
   }
 
   /** Called whenever the configuration in force here, or what is known about it, changes. */
   onMembers(listener: (event: MembersEvent) => void): void {
-    this.#memberListeners.push(listener);
+    this.#standing.onMembers(listener);
   }
 
   /** How a member stands that does not answer. */
@@ -281,15 +210,9 @@ export class RaftDriver {
 
   /** Resolves with the new leader, or undefined where nobody took over. */
   async transferLeadership(to?: NodeId): Promise<NodeId | undefined> {
-    if (this.#role.role !== 'leader') return undefined;
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.setTimer(TRANSFER_TIMEOUT_MS, () => resolve(undefined));
-      this.#transfers.push((leader) => {
-        timer.cancel();
-        resolve(leader);
-      });
-      this.#loop?.feed({ kind: 'transfer', ...(to === undefined ? {} : { to }) });
-    });
+    if (!this.#standing.isLeading) return undefined;
+    const target = to === undefined ? {} : { to };
+    return this.#transfers.begin(() => this.#loop?.feed({ kind: 'transfer', ...target }));
   }
 
   /**
@@ -298,15 +221,14 @@ export class RaftDriver {
    */
   reconfigure(target: ConfTarget): Promise<LogIndex | undefined> {
     const loop = this.#loop;
-    if (loop === undefined || this.#role.role !== 'leader')
-      return Promise.reject(this.#notLeader());
+    if (loop === undefined || !this.#standing.isLeading) return Promise.reject(this.#notLeader());
     return this.#changes.begin((id) => loop.feed({ kind: 'reconfigure', id, ...target }));
   }
 
   status(): DriverStatus {
     return {
       phase: this.#phase,
-      isReady: this.#role.isReady,
+      isReady: this.role.isReady,
       applied: this.applied,
       durable: this.#loop?.durable ?? 0,
       lastWriteMs: this.#loop?.lastWriteMs ?? 0,
@@ -343,43 +265,49 @@ export class RaftDriver {
   // ---- starting ----
 
   async #found(): Promise<void> {
-    const { logStore, machine, log } = this.#parts;
     const { signal } = this.#founding;
     await this.#firstBoot.waitUntilFounder(signal);
     signal.throwIfAborted();
-    const { snapshot, hardState, entry } = foundingOf(this.#options.coordinators);
-    await Promise.all([logStore.reset(snapshot, hardState), logStore.write({ append: [entry] })]);
-    await this.#firstBoot.markMember();
+    const stored = await this.#beginnings.found();
     if (this.#stop.signal.aborted) return;
-    log.info('raft.founded', { voters: snapshot.conf.voters.join(',') });
-    const stored = { hardState, snapshot, entries: [entry], applied: machine.appliedIndex };
-    assert(stored.applied === 0, 'a state machine without a log');
+    const { voters } = stored.snapshot.conf;
+    this.#parts.log.info('raft.founded', { voters: voters.join(',') });
     this.#run(stored);
   }
 
+  /** In the term of the leader that invites. */
+  async #join(term: Term): Promise<boolean> {
+    if (this.#phase !== 'waiting' || this.#founding.signal.aborted) return false;
+    this.#founding.abort(new IdunnoError('ABORTED', 'this node joins a cluster that is there'));
+    let stored: StoredState;
+    try {
+      stored = await this.#beginnings.join(term);
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+    if (this.#stop.signal.aborted) return false;
+    this.#parts.log.info('raft.joined', { term });
+    this.#begin(stored, STRANGER);
+    return true;
+  }
+
   async #startAgain(reason: string): Promise<void> {
-    const { log, logStore, machine } = this.#parts;
-    log.error('raft.resync', { reason });
-    if (this.#role.role === 'leader') await this.transferLeadership();
+    this.#parts.log.error('raft.resync', { reason });
+    if (this.#standing.isLeading) await this.transferLeadership();
     const loop = this.#loop;
     if (loop === undefined || this.#phase !== 'running') return;
     await loop.stop();
-    this.#onTransferDone(undefined);
+    this.#transfers.onDone(undefined);
     this.#proposals.onDeposed(undefined);
     this.#reads.rejectAll('this node starts over');
-    this.#setRole({ role: 'follower', term: this.#role.term, leader: undefined, isReady: false });
-    const { hardState } = loop;
-    await logStore.doubt(reason);
-    await machine.startOver();
-    const { snapshot } = foundingOf(this.#options.coordinators);
-    await logStore.startOver(snapshot, hardState);
-    if (this.#stop.signal.aborted) return;
-    this.#begin({ hardState, snapshot, entries: [], applied: 0 }, reason);
+    this.#standing.stepDown();
+    const stored = await this.#beginnings.startOver(reason, loop.hardState);
+    if (!this.#stop.signal.aborted) this.#begin(stored, reason);
   }
 
   #begin(stored: StoredState, doubt: Reconciled['doubt']): void {
     if (doubt !== undefined) {
-      this.#parts.log.warn('raft.suspect', { reason: doubt });
       this.#doubts.suspect(doubt, this.#stop.signal).catch((error: unknown) => {
         if (!this.#stop.signal.aborted) this.#fail(error);
       });
@@ -387,43 +315,10 @@ export class RaftDriver {
     this.#run(stored, doubt !== undefined);
   }
 
-  #onTrusted(): void {
-    const { logStore, log } = this.#parts;
-    this.#doubts.trust();
-    logStore.trust().then(
-      () => log.info('raft.trusted', { applied: this.applied }),
-      // It stays noted: the next boot asks a leader once more, which costs nothing but that.
-      (error: unknown) => log.warn('raft.note-not-removed', { error }),
-    );
-  }
-
-  /** In the term of the leader that invites: older ones must not be listened to. */
-  async #join(term: Term): Promise<boolean> {
-    if (this.#phase !== 'waiting' || this.#founding.signal.aborted) return false;
-    this.#founding.abort(new IdunnoError('ABORTED', 'this node joins a cluster that is there'));
-    const { logStore, log, machine } = this.#parts;
-    const { snapshot } = foundingOf(this.#options.coordinators);
-    const hardState = { term, vote: undefined };
-    try {
-      // First of all, or a crash could leave a log that looks like a founder's.
-      await logStore.doubt(STRANGER);
-      await logStore.reset(snapshot, hardState);
-      await this.#firstBoot.markMember();
-    } catch (error) {
-      this.#fail(error);
-      return false;
-    }
-    if (this.#stop.signal.aborted) return false;
-    log.info('raft.joined', { term });
-    assert(machine.appliedIndex === 0, 'a state machine without a log');
-    this.#begin({ hardState, snapshot, entries: [], applied: 0 }, STRANGER);
-    return true;
-  }
-
   #run(stored: StoredState, isSuspect = false): void {
     const { self, timing, limits } = this.#options;
     const { rng } = this.#parts;
-    this.#role = { ...this.#role, term: stored.hardState.term };
+    this.#standing.startAt(stored.hardState.term);
     this.#phase = 'running';
     this.#loop = new CoreLoop({
       ...this.#parts,
@@ -433,21 +328,22 @@ export class RaftDriver {
       reads: this.#reads,
       barriers: this.#barriers,
       onRole: (role, term, leader) => {
-        const isDeposed = this.#role.role === 'leader' && role !== 'leader';
-        this.#setRole({ role, term, leader, isReady: false });
+        const isDeposed = this.#standing.isLeading && role !== 'leader';
+        this.#standing.setRole({ role, term, leader, isReady: false });
         if (isDeposed) this.#proposals.onDeposed(leader);
       },
       onNoop: (term) => {
-        const { role, term: ownTerm } = this.#role;
-        if (role === 'leader' && ownTerm === term) this.#setRole({ ...this.#role, isReady: true });
+        const now = this.role;
+        if (now.role !== 'leader' || now.term !== term) return;
+        this.#standing.setRole({ ...now, isReady: true });
       },
-      onTransferDone: (to) => this.#onTransferDone(to),
+      onTransferDone: (to) => this.#transfers.onDone(to),
       onReconfigured: (answer) => this.#changes.onAnswer(answer),
       onConf: (effect) => this.#onConf(effect),
       sendSnapshot: (to) => {
         this.#snapshots.send(to).catch((error: unknown) => this.#fail(error));
       },
-      onTrusted: () => this.#onTrusted(),
+      onTrusted: () => this.#doubts.trust(this.applied),
       onFailure: (error) => {
         if (isIdunnoError(error, 'CORRUPT')) void this.resync(error.message);
         else this.#fail(error);
@@ -458,38 +354,9 @@ export class RaftDriver {
     this.#onConf({ conf: confOf(status), index, isCommitted, isRemoved: false });
   }
 
-  // ---- from outside ----
-
-  #onNotice(args: readonly Wire[], body: Uint8Array, peer: Peer): void {
-    if (peer.kind !== 'node') return;
-    try {
-      const message = decodeMessage(args, body);
-      this.#loop?.feed({ kind: 'message', from: nodeId(peer.name), message });
-    } catch (error) {
-      if (!isIdunnoError(error)) throw error;
-      this.#parts.log.warn('raft.bad-message', { from: peer.name, error });
-    }
-  }
-
-  #onPeer(kind: 'peer-up' | 'peer-down', peer: Peer): void {
-    if (peer.kind === 'node') this.#loop?.feed({ kind, peer: nodeId(peer.name) });
-  }
-
-  async #onReadIndex({ signal, deadlineMs }: HandlerContext): Promise<{ value: Wire }> {
-    const timeoutMs = Math.max(1, deadlineMs - this.#parts.clock.now());
-    return { value: await this.#readIndexHere({ signal, timeoutMs }) };
-  }
-
-  async #readIndexHere(options: WaitOptions): Promise<LogIndex> {
-    if (this.#role.role !== 'leader') throw this.#notLeader();
-    const { id, promise } = this.#reads.add(options);
-    this.#loop?.feed({ kind: 'read-index', id });
-    return promise;
-  }
-
   #notLeader(): IdunnoError {
     const { self } = this.#options;
-    if (this.#phase === 'running') return notLeader(this.#role.leader, `${self} does not lead`);
+    if (this.#phase === 'running') return notLeader(this.leader, `${self} does not lead`);
     return new IdunnoError('NO_LEADER', `${self} is ${this.#phase}: it is not part of a cluster`, {
       leader: null,
     });
@@ -497,31 +364,13 @@ export class RaftDriver {
 
   // ---- changes and endings ----
 
-  #setRole(event: RoleEvent): void {
-    const { role, term, leader, isReady } = event;
-    this.#role = event;
-    this.#parts.log.info('raft.role', { role, term, leader: leader ?? '', isReady });
-    for (const listener of this.#roleListeners) listener(event);
-  }
-
-  #onConf({ conf, index, isCommitted, isRemoved }: Omit<ConfEffect, 'kind'>): void {
-    const { log } = this.#parts;
-    const members = membersOf(conf);
-    const isMember = !isRemoved && members.includes(this.#options.self);
-    this.#members = { conf, index, isCommitted, isMember };
-    log.info('raft.members', { members: describeConf(conf), index, isCommitted, isMember });
-    this.#keepConnected(members);
-    for (const listener of this.#memberListeners) listener(this.#members);
+  #onConf(effect: Omit<ConfEffect, 'kind'>): void {
+    this.#keepConnected(membersOf(effect.conf));
+    this.#standing.setMembers(effect);
   }
 
   #keepConnected(names: readonly NodeId[]): void {
     this.#parts.rpc.keepConnected(names.filter((name) => name !== this.#options.self));
-  }
-
-  #onTransferDone(to: NodeId | undefined): void {
-    const transfers = this.#transfers;
-    this.#transfers = [];
-    for (const resolve of transfers) resolve(to);
   }
 
   #fail(error: unknown): void {
@@ -537,12 +386,11 @@ export class RaftDriver {
     this.#stop.abort(new IdunnoError('ABORTED', why));
     this.#founding.abort(this.#stop.signal.reason);
     this.#snapshots.stop();
-    this.#onTransferDone(undefined);
+    this.#transfers.onDone(undefined);
     this.#changes.rejectAll(why);
     this.#proposals.rejectAll(why);
     this.#reads.rejectAll(why);
     this.#barriers.rejectAll(why);
-    if (this.#role.role !== 'leader') return;
-    this.#setRole({ role: 'follower', term: this.#role.term, leader: undefined, isReady: false });
+    if (this.#standing.isLeading) this.#standing.stepDown();
   }
 }

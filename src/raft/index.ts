@@ -25,15 +25,15 @@ export {
   describeInput,
   describeMessage,
 } from './describe.js';
-export {
-  type DriverPhase,
-  type DriverStatus,
-  type MembersEvent,
-  RaftDriver,
-  type RaftDriverOptions,
-  type RaftDriverParts,
-  type RoleEvent,
-} from './driver.js';
+export { RaftDriver } from './driver.js';
+export type {
+  DriverPhase,
+  DriverStatus,
+  MembersEvent,
+  RaftDriverOptions,
+  RaftDriverParts,
+  RoleEvent,
+} from './driver-types.js';
 export type { PeerState } from './first-boot.js';
 export { examineLog, type LogExamination } from './examine.js';
 export { LevelLogStore, type LevelLogStoreOptions } from './level-log-store.js';

@@ -5,10 +5,8 @@
  *     s                 the summary (log-record.ts), rewritten in every batch
  *     l <index, u64>    one record per entry
  *
- * One writer: everything queued while a batch is being synced goes into the next one, and every
- * batch is synced (an unsynced write may vanish below a synced one when LevelDB changes its file).
- * Truncation deletes the tail in the batch that replaces it. A failed write is final: everything
- * after it is refused, and the process must end (a retried fsync lies).
+ * One writer (log-writer.ts), one batch after the other, all of them synced. Truncation deletes the
+ * tail in the batch that replaces it.
  *
  * The boot scan (log-scan.ts) checks each record, contiguity, the chain of terms and the summary;
  * with the watermark file (watermark.ts) it is judged (recovery.ts). A log that may have lost
@@ -31,20 +29,14 @@ import {
   type Logger,
   must,
 } from '../base/index.js';
-import {
-  decodeEntryRecord,
-  encodeEntryRecord,
-  encodeSummary,
-  entryKey,
-  SUMMARY_KEY,
-  type Summary,
-} from './log-record.js';
+import { decodeEntryRecord, encodeEntryRecord, entryKey, type Summary } from './log-record.js';
 import { scanLog } from './log-scan.js';
+import { LogWriter, toWatermark } from './log-writer.js';
 import { judge, type Verdict } from './recovery.js';
 import { readNote, removeNote, writeNote } from './suspect-note.js';
 import { TermRuns } from './term-runs.js';
 import type { Entry, HardState, LoadedLog, LogBatch, LogStore, SnapshotMeta } from './types.js';
-import { Watermark, type WatermarkState } from './watermark.js';
+import { Watermark } from './watermark.js';
 
 export interface LevelLogStoreOptions {
   /** Named in messages: where an operator has to look. Holds the watermark and the note. */
@@ -63,21 +55,6 @@ export interface LevelLogStoreParts {
   readonly log: Logger;
 }
 
-/** One queued call: what it adds to a batch, and who waits. */
-interface QueuedWrite {
-  readonly ops: readonly BatchOp[];
-  /** As of this call: the last one of a batch describes the batch. */
-  readonly summary: Summary;
-  readonly bytes: number;
-  readonly changesVote: boolean;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Bytes of entries in one synced batch; more waits for the next. */
-const BATCH_BYTES_MAX = 8 * 1024 * 1024;
-/** Callers queue one batch each and await it or have a few in flight; more is a leak. */
-const QUEUE_MAX = 4096;
 /** Entries of one batch when what is sound is written anew. */
 const REWRITE_ENTRIES = 512;
 /** Trimmed entries after which the old prefix's tombstones are compacted away. */
@@ -91,18 +68,14 @@ const EMPTY_SNAPSHOT: SnapshotMeta = {
 export class LevelLogStore implements LogStore {
   readonly #options: LevelLogStoreOptions;
   readonly #parts: LevelLogStoreParts;
-  readonly #queue: QueuedWrite[] = [];
+  readonly #writer: LogWriter;
   #db: Database;
-  #watermark: Watermark | undefined;
   #hardState: HardState = { term: 0, vote: undefined };
   #snapshot: SnapshotMeta = EMPTY_SNAPSHOT;
   /** As of the last queued call, not of the disk. */
   #lastIndex: LogIndex = 0;
   #terms = new TermRuns(0, 0);
   #seq = 0;
-  #writing: Promise<void> | undefined;
-  #failure: unknown;
-  #isClosed = false;
   #trimmedFrom: LogIndex | undefined;
   #trimmedEntries = 0;
 
@@ -110,10 +83,12 @@ export class LevelLogStore implements LogStore {
     this.#options = options;
     this.#parts = parts;
     this.#db = parts.db;
+    const { folder } = options;
+    this.#writer = new LogWriter({ folder, log: parts.log, db: () => this.#db });
   }
 
   async load(): Promise<LoadedLog> {
-    assert(this.#watermark === undefined, 'the log is loaded twice');
+    assert(!this.#writer.isOpen, 'the log is loaded twice');
     const { watermarkPath, damage, folder } = this.#options;
     const { disk, log } = this.#parts;
     const mark = await Watermark.read(disk, watermarkPath);
@@ -228,16 +203,14 @@ export class LevelLogStore implements LogStore {
   }
 
   async startOver(snapshot: SnapshotMeta, hardState: HardState): Promise<void> {
-    await this.#writing;
+    await this.#writer.drained();
     await this.#replaceDatabase();
     this.#adopt({ hardState, snapshot }, []);
     await this.#enqueue([], 0, true);
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#writing;
-    await this.#watermark?.close();
+    await this.#writer.close();
     await this.#db.close();
   }
 
@@ -267,10 +240,13 @@ export class LevelLogStore implements LogStore {
 
   async #openWatermark(initial?: Summary): Promise<void> {
     const { disk, clock } = this.#parts;
-    const onFailure = (error: unknown): void => this.#fail(error);
-    const state = initial && toWatermark(initial);
-    const { watermarkPath } = this.#options;
-    this.#watermark = await Watermark.open(watermarkPath, { disk, clock, onFailure }, state);
+    await this.#writer.open((onFailure) =>
+      Watermark.open(
+        this.#options.watermarkPath,
+        { disk, clock, onFailure },
+        initial && toWatermark(initial),
+      ),
+    );
   }
 
   /** Cut to what is sound; in this order, so that a crash leaves a suspect node at every point. */
@@ -324,15 +300,8 @@ export class LevelLogStore implements LogStore {
   }
 
   #enqueue(ops: readonly BatchOp[], bytes: number, changesVote: boolean): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    assert(!this.#isClosed && this.#watermark !== undefined, 'the log is not open');
-    assert(this.#queue.length < QUEUE_MAX, 'the queue of the log writer is full');
     this.#seq += 1;
-    const summary = this.#summary();
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ ops, summary, bytes, changesVote, resolve, reject });
-      this.#writing ??= this.#writeQueue();
-    });
+    return this.#writer.write({ ops, summary: this.#summary(), bytes, changesVote });
   }
 
   #summary(): Summary {
@@ -345,63 +314,12 @@ export class LevelLogStore implements LogStore {
     };
   }
 
-  async #writeQueue(): Promise<void> {
-    // One turn of patience: what the same turn of the event loop queues shares the sync.
-    await Promise.resolve();
-    while (this.#queue.length > 0 && this.#failure === undefined) await this.#writeBatch();
-    for (const write of this.#queue.splice(0)) write.reject(this.#failure);
-    this.#writing = undefined;
-  }
-
-  async #writeBatch(): Promise<void> {
-    const writes = this.#takeWrites();
-    const ops: BatchOp[] = [];
-    for (const write of writes) for (const op of write.ops) ops.push(op);
-    const { summary } = must(writes.at(-1), 'write');
-    ops.push({ type: 'put', key: SUMMARY_KEY, value: encodeSummary(summary) });
-    const watermark = must(this.#watermark, 'watermark');
-    try {
-      await this.#db.batch(ops, { sync: true });
-      watermark.note(toWatermark(summary));
-      // A vote that is visible must be remembered even if LevelDB forgets the batch.
-      if (writes.some((write) => write.changesVote)) await watermark.sync();
-    } catch (error) {
-      this.#fail(error);
-    }
-    for (const write of writes) {
-      if (this.#failure === undefined) write.resolve();
-      else write.reject(this.#failure);
-    }
-  }
-
-  #takeWrites(): QueuedWrite[] {
-    let bytes = 0;
-    let count = 0;
-    for (const write of this.#queue) {
-      bytes += write.bytes;
-      if (count > 0 && bytes > BATCH_BYTES_MAX) break;
-      count += 1;
-    }
-    return this.#queue.splice(0, count);
-  }
-
-  #fail(error: unknown): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error ?? new IdunnoError('DISK_ERROR', 'the log could not be written');
-    this.#parts.log.error('raft.log-failed', { folder: this.#options.folder, error });
-  }
-
   /** Tombstones of a trimmed prefix cost reads until they are compacted; do it when idle. */
   async #maybeCompactRange(): Promise<void> {
-    if (this.#trimmedEntries < TRIM_COMPACT_ENTRIES || this.#writing !== undefined) return;
+    if (this.#trimmedEntries < TRIM_COMPACT_ENTRIES || this.#writer.isWriting) return;
     const from = this.#trimmedFrom ?? 0;
     this.#trimmedFrom = undefined;
     this.#trimmedEntries = 0;
     await this.#db.compact({ gte: entryKey(from), lt: entryKey(this.#firstIndex) });
   }
-}
-
-function toWatermark(summary: Summary): WatermarkState {
-  const { hardState, lastIndex, lastTerm, seq } = summary;
-  return { term: hardState.term, vote: hardState.vote, lastIndex, lastTerm, seq };
 }

@@ -32,6 +32,7 @@ import {
   type Write,
 } from './machine.js';
 import type { SimNetwork } from './network.js';
+import { NodeClock } from './node-clock.js';
 import { exponential, type FaultCounts, type Plan } from './plan.js';
 import { Requests, type Settle } from './requests.js';
 
@@ -75,9 +76,7 @@ export class SimNode {
   life = 0;
   readonly #plan: Plan;
   readonly #d: NodeDependencies;
-  readonly #clockRate: number;
-  #clockOffset: Ms;
-  #wallOffset: Ms = 0;
+  readonly #clock: NodeClock;
   #inbox: (() => void)[] = [];
   #queue: TimelessInput[] = [];
   #isStepping = false;
@@ -96,8 +95,7 @@ export class SimNode {
     this.id = id;
     this.#plan = plan;
     this.#d = dependencies;
-    this.#clockRate = 0.99 + dependencies.rng.fork('clock').float() * 0.02;
-    this.#clockOffset = dependencies.rng.fork('offset').int(1_000_000);
+    this.#clock = new NodeClock(dependencies.clock, dependencies.rng);
     this.disk = new SimDisk(plan.disk, stored, {
       clock: dependencies.clock,
       rng: dependencies.rng.fork('disk'),
@@ -127,7 +125,7 @@ export class SimNode {
         isSuspect: this.disk.isSuspect,
       },
       stored,
-      this.#localNow(),
+      this.#clock.now(),
     );
     this.#d.monitor.onBoot(this, stored);
     this.#arm();
@@ -151,8 +149,7 @@ export class SimNode {
 
   /** The clock that timers go by, and the one that entries are stamped with. */
   jumpClock(localMs: Ms, wallMs: Ms): void {
-    this.#clockOffset += localMs;
-    this.#wallOffset += wallMs;
+    this.#clock.jump(localMs, wallMs);
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#arm();
   }
@@ -194,7 +191,7 @@ export class SimNode {
     this.#whenAwake(() => {
       const id = this.#requests.addProposal(settle);
       const data = encodeWrite(write);
-      const timeMs = Math.floor(this.#d.clock.wall() + this.#wallOffset);
+      const timeMs = Math.floor(this.#clock.wall());
       this.#step({ kind: 'propose', proposals: [{ id, timeMs, data }] });
     });
     return true;
@@ -240,7 +237,7 @@ export class SimNode {
       for (let input = this.#queue.shift(); input !== undefined; input = this.#queue.shift()) {
         const { core } = this;
         if (core === undefined) return;
-        const effects = core.step({ ...input, now: this.#localNow() } as Input);
+        const effects = core.step({ ...input, now: this.#clock.now() } as Input);
         this.#d.monitor.onStep(this, effects);
         for (const effect of effects) this.#perform(effect);
         // Asked for only where it can be the case: a status is a copy of much.
@@ -370,13 +367,9 @@ export class SimNode {
     this.disk.write({ kind: 'install', meta, onInstalled });
   }
 
-  #localNow(): Ms {
-    return this.#clockOffset + this.#d.clock.now() * this.#clockRate;
-  }
-
   #tick(): void {
     if (this.core === undefined || this.isPaused) return;
-    if (this.#localNow() < this.core.nextDeadline()) {
+    if (this.#clock.now() < this.core.nextDeadline()) {
       this.#arm();
       return;
     }
@@ -390,8 +383,7 @@ export class SimNode {
   #arm(): void {
     const { core, life } = this;
     if (core === undefined) return;
-    // A hair later, so that rounding never makes it ring before its time.
-    const wanted = (core.nextDeadline() - this.#clockOffset) / this.#clockRate + 0.001;
+    const wanted = this.#clock.whenItReads(core.nextDeadline());
     if (!Number.isFinite(wanted) || wanted >= this.#timerAt) return;
     const now = this.#d.clock.now();
     const at = Math.max(wanted, now);
