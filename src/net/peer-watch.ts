@@ -50,7 +50,7 @@ export class PeerWatch {
   #state: 'unknown' | 'up' | 'checking' | 'down' = 'unknown';
   #peer: Peer | undefined;
   #isKept = false;
-  #isStopped = false;
+  readonly #stopping = new AbortController();
   #backOffMs: Ms = BACK_OFF_MIN_MS;
   #redial: Timer | undefined;
   #silence: Timer | undefined;
@@ -74,7 +74,7 @@ export class PeerWatch {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#stopping.abort();
     this.#redial?.cancel();
     this.#silence?.cancel();
   }
@@ -111,6 +111,10 @@ export class PeerWatch {
     });
   }
 
+  get #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   get epoch(): BootEpoch | undefined {
     return this.#peer?.bootEpoch;
   }
@@ -125,7 +129,7 @@ export class PeerWatch {
         if (reason === 'refused') return this.#becomeDown('refused');
         // Taken in by the machine and dropped: its process is just going. Ask again.
         if (reason !== 'closed' && reason !== 'reset') return this.#becomeDown('silent');
-        await this.#host.clock.sleep(RETRY_MS);
+        await this.#host.clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => undefined);
       }
     }
   }

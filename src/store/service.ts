@@ -22,6 +22,7 @@ import {
   type Ms,
   type NodeId,
   type Term,
+  type Timer,
   withTimeout,
 } from '../base/index.js';
 import type { HandlerContext, Peer, Rpc, Wire } from '../net/index.js';
@@ -59,6 +60,17 @@ export interface LeaderContext {
   readonly term: Term;
 }
 
+/** One leadership of this node, once ready. */
+interface Leading {
+  readonly term: Term;
+  readonly stop: AbortController;
+  /** Duties to be started. */
+  readonly waiting: LeaderDuty[];
+  /** All that were there at first have been started: leader methods may rely on them. */
+  isTakenUp: boolean;
+  nextDuty: Timer | undefined;
+}
+
 /** May be called more than once for one call of a client: make it idempotent. */
 export type LeaderMethod = (args: readonly Wire[], context: LeaderContext) => Promise<Wire> | Wire;
 
@@ -71,7 +83,7 @@ export class StoreService implements LocalStore {
   readonly #duties: LeaderDuty[] = [];
   readonly #leaderMethods = new Map<string, LeaderMethod>();
   /** Of the present leadership, once ready. */
-  #leading: { readonly term: Term; readonly stop: AbortController } | undefined;
+  #leading: Leading | undefined;
 
   constructor(parts: StoreServiceParts) {
     this.#parts = parts;
@@ -92,7 +104,9 @@ export class StoreService implements LocalStore {
   /** Started when this node leads and has applied its own no-op; stopped when it ends. */
   addDuty(duty: LeaderDuty): void {
     this.#duties.push(duty);
-    if (this.#leading !== undefined) duty.lead(this.#leading.term, this.#leading.stop.signal);
+    if (this.#leading === undefined) return;
+    this.#leading.waiting.push(duty);
+    this.#takeUpNext(this.#leading);
   }
 
   /** An RPC that only a ready leader answers; called through StoreClient.callLeader. */
@@ -216,17 +230,32 @@ export class StoreService implements LocalStore {
 
   #onRole({ role, term, isReady }: RoleEvent): void {
     if (this.#leading !== undefined && (role !== 'leader' || term !== this.#leading.term)) {
+      this.#leading.nextDuty?.cancel();
       this.#leading.stop.abort(this.#notLeader());
       this.#leading = undefined;
     }
     if (!isReady || this.#leading !== undefined) return;
+    const waiting = [...this.#duties];
     const stop = new AbortController();
-    this.#leading = { term, stop };
-    for (const duty of this.#duties) duty.lead(term, stop.signal);
+    this.#leading = { term, stop, waiting, isTakenUp: false, nextDuty: undefined };
+    this.#takeUpNext(this.#leading);
   }
 
-  #requireReady(): { readonly term: Term; readonly stop: AbortController } {
-    if (this.#leading !== undefined) return this.#leading;
+  /**
+   * One duty per turn, from the next turn on: each begins with work that takes milliseconds, and
+   * what clients have been waiting for since the last leader must not wait for that as well.
+   */
+  #takeUpNext(leading: Leading): void {
+    leading.nextDuty ??= this.#parts.clock.setTimer(0, () => {
+      leading.nextDuty = undefined;
+      leading.waiting.shift()?.lead(leading.term, leading.stop.signal);
+      if (leading.waiting.length > 0) this.#takeUpNext(leading);
+      else leading.isTakenUp = true;
+    });
+  }
+
+  #requireReady(): Leading {
+    if (this.#leading?.isTakenUp === true) return this.#leading;
     if (!this.isLeader) throw this.#notLeader();
     throw new IdunnoError('NOT_READY', 'this node is taking the leadership over', {
       retryAfterMs: 5,
