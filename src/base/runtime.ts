@@ -53,6 +53,8 @@ export interface Connection {
 
 export interface Listener {
   readonly port: number;
+  /** Refuses connections from now on; those that were accepted stay. */
+  refuse(): void;
   close(): Promise<void>;
 }
 

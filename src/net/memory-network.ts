@@ -131,11 +131,14 @@ export class MemoryNetwork implements MemoryWorld {
     if (this.#listeners.has(key)) throw taken(host, chosen);
     const listening = { owner, accept };
     this.#listeners.set(key, listening);
+    const refuse = (): void => {
+      if (this.#listeners.get(key) === listening) this.#listeners.delete(key);
+    };
     return {
       port: chosen,
+      refuse,
       close: async () => {
-        if (this.#listeners.get(key) !== listening) return;
-        this.#listeners.delete(key);
+        refuse();
         for (const end of [...this.#ends]) if (end.listener === listening) end.destroy();
       },
     };

@@ -42,7 +42,11 @@ function listen(
       server.removeAllListeners('error');
       // Running out of files while accepting is no reason to end the node.
       server.on('error', () => undefined);
-      resolve({ port: portOf(server.address()), close: () => closeServer(server, sockets) });
+      resolve({
+        port: portOf(server.address()),
+        refuse: () => void server.close(),
+        close: () => closeServer(server, sockets),
+      });
     });
   });
 }

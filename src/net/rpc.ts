@@ -17,6 +17,7 @@ import {
   type Ms,
   type Network,
   type NodeId,
+  withTimeout,
 } from '../base/index.js';
 import { Counters, type RpcCounters } from './counters.js';
 import { answerGreeting, type Greeted, greet, type Identity } from './handshake.js';
@@ -58,6 +59,11 @@ export interface RpcServer extends Rpc {
   /** Takes calls on this port from now on; 0 takes a free one, which is returned. */
   listen(host: string, port: number): Promise<number>;
   readonly counters: RpcCounters;
+  /**
+   * Takes no connections any more and sends clients elsewhere. Resolves when all that they have
+   * asked here is answered, or the time is over.
+   */
+  drain(timeoutMs: Ms): Promise<void>;
 }
 
 /** For what is sent at closing to get out. */
@@ -91,6 +97,7 @@ class NetworkRpc implements RpcServer, LinkHost {
   readonly #listeners: Listener[] = [];
   readonly #subscribers: Partial<PeerEvents>[] = [];
   #greeting = 0;
+  #isDraining = false;
   #isClosed = false;
 
   constructor(options: RpcOptions) {
@@ -171,6 +178,17 @@ class NetworkRpc implements RpcServer, LinkHost {
 
   onPeer(events: Partial<PeerEvents>): void {
     this.#subscribers.push(events);
+  }
+
+  async drain(timeoutMs: Ms): Promise<void> {
+    this.#isDraining = true;
+    for (const listener of this.#listeners) listener.refuse();
+    const clients = [...this.#links].filter(({ peer }) => peer.kind === 'client');
+    const ended = clients.map(
+      (link) => new Promise<void>((resolve) => link.onClose(() => resolve())),
+    );
+    for (const link of clients) link.retire();
+    await withTimeout(this.clock, Promise.all(ended), timeoutMs, 'draining').catch(() => undefined);
   }
 
   /** Ends all connections after what waits is sent; every call that is open fails. */
@@ -318,6 +336,7 @@ class NetworkRpc implements RpcServer, LinkHost {
     link.onClose(() => this.#links.delete(link));
     greeted.handOver(link);
     if (this.#isClosed) link.close('closed');
+    else if (this.#isDraining && peer.kind === 'client') link.retire();
     return link;
   }
 

@@ -35,7 +35,7 @@ export interface Coordinator {
   readonly service: StoreService;
   /** The sum over all rows of the state now. */
   stateSum(): Checkpoint;
-  /** If this node leads, lets another lead; gives up after a moment. */
+  /** If this node leads, lets another lead and serve; gives up after a moment. */
   handOver(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -90,7 +90,7 @@ export async function createCoordinator(
     stateSum: () => machine.stateSum(),
     handOver: async () => {
       if (driver.role.role !== 'leader') return;
-      const handed = driver.transferLeadership();
+      const handed = handOver(driver, service);
       await withTimeout(clock, handed, HAND_OVER_MS, 'handing over').catch(() => undefined);
     },
     stop: async () => {
@@ -99,4 +99,9 @@ export async function createCoordinator(
       await machine.close();
     },
   };
+}
+
+/** Resolves when the next leader serves: until then this node had better not begin to take itself apart. */
+async function handOver(driver: RaftDriver, service: StoreService): Promise<void> {
+  if ((await driver.transferLeadership()) !== undefined) await service.readBarrier();
 }

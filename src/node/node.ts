@@ -77,6 +77,8 @@ export interface RunningNode {
 
 /** What is being computed may be finished and reported; what takes longer is done by others. */
 const DRAIN_MS = 3_000;
+/** For what clients have asked; a long transfer or a followed stream goes on at another node. */
+const CLIENTS_MS = 500;
 
 /** What has been started, to be undone in reverse. */
 type Undo = readonly [what: string, undo: () => Promise<unknown> | unknown];
@@ -194,7 +196,7 @@ async function build(options: NodeOptions, parts: NodeParts, undo: Undo[]): Prom
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
-    stopped ??= stopNode(undo, coordinator, idunno, log);
+    stopped ??= stopNode(undo, { ...shared, idunno });
     return stopped;
   };
   return { node, bootEpoch, membership, store, stop };
@@ -329,13 +331,18 @@ function createDirectory(
 
 async function stopNode(
   undo: Undo[],
-  coordinator: Coordinator,
-  idunno: Idunno,
-  log: Logger,
+  {
+    rpc,
+    coordinator,
+    idunno,
+    log,
+  }: Pick<Shared, 'rpc' | 'coordinator' | 'log'> & { idunno: Idunno },
 ): Promise<void> {
   log.info('node.stop', {});
   // First, while everything still answers: others need not wait for an election or a lease's end.
   await Promise.allSettled([coordinator.handOver(), idunno.drain(DRAIN_MS)]);
+  // Their calls are passed on to the next leader meanwhile; the next ones they take elsewhere.
+  await rpc.drain(CLIENTS_MS);
   await unwind(undo, log);
   assert(undo.length === 0, 'everything is undone');
 }

@@ -62,6 +62,19 @@ function collect(connection: Connection): Promise<Uint8Array> {
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 for (const [name, create] of Object.entries(SUBJECTS)) {
+  t.test(`${name}: a listener that refuses keeps what it has accepted`, async (t) => {
+    const subject = create();
+    const { near, far, listener } = await connected(subject);
+    listener.refuse();
+    const refused = subject.until(subject.a.connect(HOST, listener.port, 5000));
+    await t.rejects(refused, { code: 'CONNECTION_LOST', data: { reason: 'refused' } });
+    const atFar = collect(far);
+    near.write(bytes('still here'));
+    near.end();
+    t.equal(Buffer.from(await subject.until(atFar)).toString(), 'still here');
+    await subject.until(listener.close());
+  });
+
   t.test(`${name}: bytes arrive whole and in order, in both directions`, async (t) => {
     const subject = create();
     const { near, far, listener } = await connected(subject);

@@ -39,6 +39,40 @@ t.test('many calls at once each get their own answer', async (t) => {
   );
 });
 
+t.test('draining answers what clients have asked, and sends them elsewhere', async (t) => {
+  const { world, a, b } = await pair();
+  const client = world.create('cli', { kind: 'client' });
+  b.rpc.handle('slow', async (args) => {
+    await world.clock.sleep(50);
+    return { value: args };
+  });
+  const ask = (text: string) => client.rpc.call(world.address('n2'), 'slow', [text], SECOND);
+  await world.until(ask('connects'));
+  const open = ask('before');
+  await world.until(a.rpc.call(N2, 'slow', [], SECOND));
+  const drained = b.rpc.drain(1000);
+  await world.pass(5);
+  t.match(await world.failure(ask('after')), { code: 'UNAVAILABLE', data: { reason: 'refused' } });
+  t.same((await world.until(open)).value, ['before']);
+  await world.until(drained);
+  t.ok(world.clock.now() < 1000, 'it has waited for the answer, not for its time');
+  t.same((await world.until(a.rpc.call(N2, 'slow', ['node'], SECOND))).value, ['node']);
+});
+
+t.test('draining waits no longer than it may', async (t) => {
+  const { world, b } = await pair();
+  const client = world.create('cli', { kind: 'client' });
+  b.rpc.handle('never', () => new Promise(() => undefined));
+  const open = client.rpc.call(world.address('n2'), 'never', [], { timeoutMs: 60_000 });
+  open.catch(() => undefined);
+  await world.pass(10);
+  const since = world.clock.now();
+  await world.until(b.rpc.drain(300));
+  t.equal(Math.round(world.clock.now() - since), 300);
+  await world.until(b.rpc.close());
+  await t.rejects(open, { code: 'CONNECTION_LOST' });
+});
+
 t.test('a refusal keeps its code, text and data', async (t) => {
   const { world, a, b } = await pair();
   b.rpc.handle('refuse', () => {

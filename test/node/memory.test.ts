@@ -1,6 +1,7 @@
 /** Whole nodes in memory, from start to the last timer: see memory-world.ts. */
 import t from 'tap';
-import { createSilentLogger, isIdunnoError } from '../../src/base/index.js';
+import { createSilentLogger, type IdunnoError, isIdunnoError } from '../../src/base/index.js';
+import { ApiClient } from '../../src/cli/index.js';
 import { createRpc } from '../../src/net/index.js';
 import { MemoryWorld as World } from './memory-world.js';
 
@@ -77,6 +78,53 @@ t.test('leadership is handed over by name, and when the leader stops', async (t)
   t.not(now.leader, to);
   await world.stopAll();
   t.equal(world.clock.pending, 0);
+});
+
+t.test('no client loses a connection to a leader that stops', async (t) => {
+  const world = new World();
+  await world.startAll();
+  const rpc = createRpc({
+    self: { name: 'watched', kind: 'client', bootEpoch: 0 },
+    cluster: world.config.cluster,
+    fingerprint: world.config.fingerprint,
+    network: world.network.node('watched'),
+    clock: world.clock,
+    logger: createSilentLogger(),
+  });
+  const failures: unknown[] = [];
+  const call: typeof rpc.call = (to, method, args, options) => {
+    const answer = rpc.call(to, method, args, options);
+    answer.catch((error: IdunnoError) => failures.push(error.data['reason'] ?? error.message));
+    return answer;
+  };
+  const { cluster, nodes } = world.config;
+  const watched = { rpc: { call, close: () => rpc.close() }, clock: world.clock };
+  const client = new ApiClient({ cluster, nodes }, watched);
+  await world.run(client.warm());
+  const leader = (await world.run(client.status())).leader ?? '';
+  let isStopped = false;
+  const stopping = world.nodes
+    .get(leader)
+    ?.stop()
+    .then(() => {
+      isStopped = true;
+    });
+  const took: number[] = [];
+  const write = async (): Promise<void> => {
+    while (!isStopped || took.length < 10) {
+      const sentMs = world.clock.now();
+      await client.settingsPut('k', `${took.length}`);
+      took.push(world.clock.now() - sentMs);
+    }
+  };
+  await world.run(Promise.all([write(), stopping]));
+  t.ok(Math.max(...took) < 40, `ms: ${took.join(', ')}`);
+  t.same(
+    failures.filter((reason) => reason !== 'refused'),
+    [],
+  );
+  await world.run(client.close());
+  await world.stopAll();
 });
 
 t.test('a node that leaves is committed left, and up again when it joins', async (t) => {
