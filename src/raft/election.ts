@@ -4,11 +4,14 @@
  *
  * Fast failover (ours; after etcd's ForgetLeader). The transport's evidence that the leader's
  * process is gone makes a follower forget it. It then pre-votes after rank × 12 ms, the rank
- * being its place by name among the voters that are not known to be gone; it holds its own
- * pre-vote back when it grants another's, gives its own round up for one of better rank, and
- * repeats a failed round after 10-40 ms instead of a whole timeout. A pre-vote passes only when a quorum has forgotten the leader too. This relaxes
- * vote stickiness, which protects a live leader from disturbance; it does not touch what makes
- * elections safe (one durable vote per term, log comparison, quorum).
+ * being its place by name among the voters that are not known to be gone; at once where it had to
+ * refuse another's because its own log is the better one. It holds its own pre-vote back when it
+ * grants another's, gives its own round up for one of better rank, and repeats a failed round
+ * after 10-40 ms instead of a whole timeout. Voters notice one after the other: whoever asked a
+ * voter too early is granted its pre-vote as soon as that one has forgotten the leader, too. A
+ * pre-vote passes only when a quorum has. This relaxes vote stickiness, which protects a live leader
+ * from disturbance; it does not touch what makes elections safe (one durable vote per term, log
+ * comparison, quorum).
  */
 import type { NodeId } from '../base/index.js';
 import { FAST_FAILOVER } from './config.js';
@@ -84,6 +87,8 @@ function countVotes(state: RaftState): void {
   if (result === 'won' && state.role === 'pre-candidate') campaign(state, false);
   else if (result === 'won' && state.votes.has(state.self)) becomeLeader(state);
   else if (result === 'lost') {
+    // Who refused for the leader's sake may notice next; the timer of the retry runs.
+    if (state.role === 'pre-candidate' && state.isFast) return;
     becomeFollower(state, state.term, undefined);
     if (state.isFast) armRetry(state);
   }
@@ -98,15 +103,19 @@ export function onPreVote(state: RaftState, from: NodeId, message: PreVote): voi
   const isOpen =
     message.term > state.term ||
     (message.term === state.term && (state.vote === undefined || state.vote === from));
+  const isLoyal = hasLiveLeader(state);
+  const isUpToDate = state.log.isUpToDate(message.lastTerm, message.lastIndex);
   const granted =
-    isOpen &&
-    mayVote(state) &&
-    !hasLiveLeader(state) &&
-    state.log.isUpToDate(message.lastTerm, message.lastIndex) &&
-    givesWay(state, from, message);
+    isOpen && mayVote(state) && !isLoyal && isUpToDate && givesWay(state, from, message);
   const term = granted ? message.term : state.term;
   state.send(from, { type: 'pre-vote-reply', term, granted });
-  if (!granted || !state.isFast) return;
+  if (isLoyal && isVoter(state.conf, from)) state.asked.set(from, { message, at: state.now });
+  if (!state.isFast) return;
+  if (!granted) {
+    // It cannot win, we can: nobody gains by our waiting for our turn.
+    if (!isUpToDate && state.role === 'follower') state.electionDeadline = state.now;
+    return;
+  }
   if (state.role === 'pre-candidate') becomeFollower(state, state.term, undefined);
   const [fromMs, toMs] = FAST_FAILOVER.postponeMs;
   const holdUntil = state.now + between(state, fromMs, toMs);
@@ -179,6 +188,17 @@ function forgetLeader(state: RaftState): void {
     .sort();
   const rank = Math.max(0, alive.indexOf(state.self));
   state.electionDeadline = state.now + rank * FAST_FAILOVER.rankStepMs;
+  answerAgain(state);
+}
+
+/** Pre-votes that were refused for the sake of the leader that is forgotten now. */
+function answerAgain(state: RaftState): void {
+  const [, retryMaxMs] = FAST_FAILOVER.retryMs;
+  const asked = [...state.asked];
+  state.asked.clear();
+  for (const [from, { message, at }] of asked) {
+    if (state.now - at <= retryMaxMs) onPreVote(state, from, message);
+  }
 }
 
 function otherVoters(state: RaftState): NodeId[] {

@@ -89,6 +89,11 @@ export class RaftState {
   verified: LogIndex;
   /** When a current leader was heard last; vote stickiness is measured from here. */
   heardAt: Ms = Number.NEGATIVE_INFINITY;
+  /** Pre-votes that voters asked for lately, and that were refused because a leader lives. */
+  readonly asked = new Map<
+    NodeId,
+    { readonly message: Extract<Message, { type: 'pre-vote' }>; readonly at: Ms }
+  >();
   /** A staged snapshot that is being swapped in. Until then no append and no campaign. */
   installing: { readonly from: NodeId; readonly meta: SnapshotMeta } | undefined;
   electionDeadline: Ms = 0;
