@@ -1,5 +1,6 @@
 export * from './assert.js';
 export * from './clock.js';
+export * from './coalescer.js';
 export * from './config.js';
 export * from './config-types.js';
 export * from './crc.js';

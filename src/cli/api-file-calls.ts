@@ -1,6 +1,7 @@
 /** Calls about small replicated values and about files: see api-client.ts. */
 import { z } from 'zod';
 import { isIdunnoError } from '../base/index.js';
+import type { Wire } from '../net/index.js';
 import type { FileVersion, ListPage, PutResult, PutSource } from '../sdfs/index.js';
 import {
   ApiCalls,
@@ -23,6 +24,7 @@ import {
   storageReportSchema,
 } from './contract.js';
 import { type PackedFile, packFiles } from './pack.js';
+import { type Setting, SettingWrites } from './setting-writes.js';
 import { uploadFiles } from './upload.js';
 
 const SETTINGS_PAGE = 1_000;
@@ -31,16 +33,35 @@ const textOrNull: z.ZodType<string | null> = z.string().nullable();
 export abstract class FileCalls extends ApiCalls {
   // settings
 
-  /** One replicated command: the cheapest acknowledged write. Answers its log index. */
-  async settingsPut(key: string, value: string, options: ClientCallOptions = {}): Promise<number> {
+  private readonly writes = new SettingWrites(async (settings) => {
+    const [only] = settings;
+    if (only !== undefined && settings.length === 1) return this.putSetting(only, {});
+    const id = await this.numbered();
+    return this.putNumbered(API.settingsPutMany, [settings, ...id], {});
+  });
+
+  /**
+   * One replicated write: the cheapest that is acknowledged. Answers its log index. Writes that are
+   * made while others are on their way travel together (setting-writes.ts), unless they have a
+   * deadline or a signal of their own.
+   */
+  settingsPut(key: string, value: string, options: ClientCallOptions = {}): Promise<number> {
+    const hasOwn = options.timeoutMs !== undefined || options.signal !== undefined;
+    return hasOwn ? this.putSetting([key, value], options) : this.writes.put([key, value]);
+  }
+
+  private async putSetting(setting: Setting, options: ClientCallOptions): Promise<number> {
     const id = await this.numbered(options);
-    const answer = await this.ask({
-      method: API.settingsPut,
-      args: [key, value, ...id],
-      kind: 'repeatable',
-      ...options,
-    });
-    return parseAnswer(numberSchema, answer.value, API.settingsPut);
+    return this.putNumbered(API.settingsPut, [...setting, ...id], options);
+  }
+
+  private async putNumbered(
+    method: string,
+    args: readonly Wire[],
+    options: ClientCallOptions,
+  ): Promise<number> {
+    const answer = await this.ask({ method, args, kind: 'repeatable', ...options });
+    return parseAnswer(numberSchema, answer.value, method);
   }
 
   async settingsGet(key: string, options: NodeCallOptions = {}): Promise<string | undefined> {

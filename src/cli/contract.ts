@@ -26,6 +26,8 @@ export const API = {
   openSession: 'api.session.open',
   /** [key, value, session, seq] → log index. */
   settingsPut: 'api.settings.put',
+  /** [[key, value][], session, seq] → log index: all take effect together. */
+  settingsPutMany: 'api.settings.putMany',
   /** [key] → value or null. */
   settingsGet: 'api.settings.get',
   /** [prefix, after or null, limit] → SettingRecord[]. */

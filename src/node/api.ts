@@ -8,6 +8,7 @@ import { IdunnoError, nodeId } from '../base/index.js';
 import { API, type ClusterStatus, type NodeStatusRow, toWire } from '../cli/index.js';
 import { checkSetting } from '../idunno/index.js';
 import type { Rpc } from '../net/index.js';
+import { SETTINGS_PER_COMMAND_MAX } from '../store/index.js';
 import type { Member } from '../swim/index.js';
 import { serveFiles } from './api-files.js';
 import { serveJobs } from './api-jobs.js';
@@ -47,6 +48,17 @@ function serveSettings(rpc: Pick<Rpc, 'handle'>, { store }: ApiParts): void {
     checkSetting(key, value);
     const options = { signal, ...requestOf(session, seq) };
     const answer = await store.submit('settings.put', [key, value], options);
+    return { value: settingIndex.parse(answer).index };
+  });
+  const pairs = z
+    .array(z.tuple([text, z.string()]))
+    .min(1)
+    .max(SETTINGS_PER_COMMAND_MAX);
+  const manyArgs = z.tuple([pairs, whole, whole]);
+  serve(rpc, API.settingsPutMany, manyArgs, async ([settings, session, seq], _body, { signal }) => {
+    for (const [key, value] of settings) checkSetting(key, value);
+    const options = { signal, ...requestOf(session, seq) };
+    const answer = await store.submit('settings.putMany', settings, options);
     return { value: settingIndex.parse(answer).index };
   });
   serve(rpc, API.settingsGet, z.tuple([text]), async ([key], _body, { signal }) => {

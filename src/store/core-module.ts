@@ -13,7 +13,15 @@ import { STORE_BUCKETS } from './buckets.js';
 import { badArgument, parseCount, parseObject, parseOneOf, parseText } from './parse.js';
 import { OUTCOMES, SESSIONS } from './sessions.js';
 import { defineTable } from './table.js';
-import type { Command, NodeRow, NodeStatus, Query, StoreModule, Tx } from './types.js';
+import type {
+  Command,
+  CommandContext,
+  NodeRow,
+  NodeStatus,
+  Query,
+  StoreModule,
+  Tx,
+} from './types.js';
 
 export interface SettingRow {
   readonly value: string;
@@ -39,6 +47,8 @@ export const APPLIED = defineTable<readonly number[]>({
 
 const SETTING_KEY_BYTES_MAX = 1024;
 const SETTING_VALUE_BYTES_MAX = 64 * 1024;
+/** Rows that one command may touch bound it, and how long it holds the state machine. */
+export const SETTINGS_PER_COMMAND_MAX = 64;
 const LIST_LIMIT_MAX = 1000;
 const HOST_BYTES_MAX = 255;
 const NODE_NAME_BYTES_MAX = 64;
@@ -52,6 +62,28 @@ const NODE_STATUSES: readonly NodeStatus[] = ['up', 'down', 'left', 'draining'];
  * twice would show.
  */
 const putSetting: Command = (tx, args, context) => {
+  putOne(tx, args, context);
+  return { index: context.index };
+};
+
+/**
+ * `settings.putMany` [[key, value, expectedIndex?], …] → {index}. All or none; what a client's
+ * many small writes become on their way (src/cli/setting-writes.ts).
+ */
+const putSettings: Command = (tx, args, context) => {
+  if (args.length > SETTINGS_PER_COMMAND_MAX) {
+    throw badArgument(
+      `${args.length} settings in one command; at most ${SETTINGS_PER_COMMAND_MAX}`,
+    );
+  }
+  for (const each of args) {
+    if (!Array.isArray(each)) throw badArgument('a setting to put is not [key, value]');
+    putOne(tx, each, context);
+  }
+  return { index: context.index };
+};
+
+function putOne(tx: Tx, args: readonly Wire[], context: CommandContext): void {
   const key = parseText(args[0], 'the key of a setting', SETTING_KEY_BYTES_MAX);
   const value = args[1];
   if (typeof value !== 'string' || Buffer.byteLength(value) > SETTING_VALUE_BYTES_MAX) {
@@ -60,8 +92,7 @@ const putSetting: Command = (tx, args, context) => {
   assertExpected(tx, key, args[2]);
   const revision = (tx.get(SETTINGS, [key])?.revision ?? 0) + 1;
   tx.put(SETTINGS, [key], { value, revision, index: context.index, timeMs: context.nowMs });
-  return { index: context.index };
-};
+}
 
 /** `settings.delete` [key, expectedIndex?] → {existed}. */
 const deleteSetting: Command = (tx, args) => {
@@ -189,6 +220,7 @@ export const coreModule: StoreModule = {
   tables: [APPLIED, SESSIONS, NODES, SETTINGS, OUTCOMES],
   commands: {
     'settings.put': putSetting,
+    'settings.putMany': putSettings,
     'settings.delete': deleteSetting,
     'nodes.register': registerNode,
     'nodes.mark': markNode,

@@ -1,6 +1,12 @@
 /** The replicated state machine: tables, commands, sessions, snapshots, and its clients. */
 export { bucketRangeOf, RETIRED_BUCKETS, STORE_BUCKETS } from './buckets.js';
-export { coreModule, NODES, SETTINGS, type SettingRow } from './core-module.js';
+export {
+  coreModule,
+  NODES,
+  SETTINGS,
+  SETTINGS_PER_COMMAND_MAX,
+  type SettingRow,
+} from './core-module.js';
 export {
   badArgument,
   parseCount,

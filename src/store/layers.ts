@@ -1,7 +1,10 @@
 /**
  * The rows as they are now: what was written but is not yet durable, over the database.
  *
- *     get ──▶ pending (written since the last flush) ──▶ inflight (being synced) ──▶ database
+ *     get ──▶ pending (written since the last flush) ──▶ inflight (being synced) ──▶ recent ──▶ database
+ *
+ * `recent` are rows that the database has, as they were last written or read: commands mostly touch
+ * the rows that others have just touched.
  *
  * Invariants: a row is never missing between its write and its durability, since a layer is
  * dropped only after the database has it; at most one layer is in flight. Pins keep the rows of
@@ -12,7 +15,7 @@
  *
  * Refuses nothing and decides nothing; writing order and durability are the state machine's.
  */
-import { assert, type Database, IdunnoError } from '../base/index.js';
+import { assert, type Database, IdunnoError, KIB, MIB } from '../base/index.js';
 import { keyFromBytes, keyToBytes, type RowKey } from './keys.js';
 import { type RowSum, RunningSum } from './row-sum.js';
 
@@ -37,6 +40,10 @@ export interface RowImage {
 
 /** Rows that a long query may see overwritten before it is cut off. */
 const PIN_ROWS_MAX = 100_000;
+
+const RECENT_ROWS_MAX = 8_192;
+const RECENT_BYTES_MAX = 8 * MIB;
+const RECENT_ROW_BYTES_MAX = 64 * KIB;
 
 /** The rows of one moment: overwritten ones are kept here. */
 export class Pin {
@@ -73,10 +80,42 @@ export class Pin {
   }
 }
 
+/** Rows of the database, oldest first; bounded, and of no account: they can be read again. */
+class RecentRows {
+  readonly #rows: RowMap = new Map();
+  #bytes = 0;
+
+  has(key: RowKey): boolean {
+    return this.#rows.has(key);
+  }
+
+  get(key: RowKey): Uint8Array | undefined {
+    return this.#rows.get(key);
+  }
+
+  keep(key: RowKey, bytes: Uint8Array | undefined): void {
+    this.#drop(key);
+    const size = bytes?.length ?? 0;
+    if (size > RECENT_ROW_BYTES_MAX) return;
+    this.#rows.set(key, bytes);
+    this.#bytes += size;
+    for (const oldest of this.#rows.keys()) {
+      if (this.#rows.size <= RECENT_ROWS_MAX && this.#bytes <= RECENT_BYTES_MAX) break;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(key: RowKey): void {
+    this.#bytes -= this.#rows.get(key)?.length ?? 0;
+    this.#rows.delete(key);
+  }
+}
+
 export class Layers {
   readonly #base: RowBase;
   #pending: RowMap = new Map();
   #inflight: RowMap = new Map();
+  readonly #recent = new RecentRows();
   readonly #pins = new Set<Pin>();
   readonly #sum: RunningSum;
 
@@ -98,11 +137,17 @@ export class Layers {
   get(key: RowKey): Uint8Array | undefined {
     if (this.#pending.has(key)) return this.#pending.get(key);
     if (this.#inflight.has(key)) return this.#inflight.get(key);
-    return this.#base.get(keyToBytes(key));
+    if (this.#recent.has(key)) return this.#recent.get(key);
+    const bytes = this.#base.get(keyToBytes(key));
+    this.#recent.keep(key, bytes);
+    return bytes;
   }
 
   set(key: RowKey, bytes: Uint8Array | undefined): void {
-    const before = this.get(key);
+    this.replace(key, this.get(key), bytes);
+  }
+
+  replace(key: RowKey, before: Uint8Array | undefined, bytes: Uint8Array | undefined): void {
     for (const pin of this.#pins) pin.keep(key, before);
     const keyBytes = keyToBytes(key);
     if (before !== undefined) this.#sum.remove(keyBytes, before);
@@ -129,6 +174,7 @@ export class Layers {
 
   /** The layer in flight is durable. */
   settleInflight(): void {
+    for (const [key, bytes] of this.#inflight) this.#recent.keep(key, bytes);
     this.#inflight = new Map();
   }
 

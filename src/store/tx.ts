@@ -17,6 +17,8 @@ export const ROW_BYTES_MAX = 1024 * 1024;
 /** Where committed rows are. */
 export interface RowStore {
   get(key: RowKey): Uint8Array | undefined;
+  /** `before`: what `get` answers now; whoever has read it spares the rows a second look. */
+  replace(key: RowKey, before: Uint8Array | undefined, bytes: Uint8Array | undefined): void;
   set(key: RowKey, bytes: Uint8Array | undefined): void;
 }
 
@@ -70,7 +72,7 @@ export class CommandTx implements Tx {
     for (const [rowKey, { table, key, bytes }] of this.#writes) {
       const before = this.#before.get(rowKey);
       if (before === undefined && bytes === undefined) continue;
-      this.#rows.set(rowKey, bytes);
+      this.#rows.replace(rowKey, before, bytes);
       changes.push(new RowChange(table, key, before, bytes));
     }
     return changes;
