@@ -15,7 +15,7 @@ import {
 } from '../../src/base/index.js';
 import { ApiClient } from '../../src/cli/index.js';
 import type { Engine } from '../../src/idunno/index.js';
-import { createRpc, MemoryNetwork } from '../../src/net/index.js';
+import { createRpc, MemoryNetwork, type Rpc } from '../../src/net/index.js';
 import { type RunningNode, startNode } from '../../src/node/index.js';
 import { createInlineMembership } from '../../src/swim/index.js';
 
@@ -52,16 +52,21 @@ export class MemoryWorld {
   #starts = 0;
 
   constructor() {
-    const rpc = createRpc({
-      self: { name: 'client', kind: 'client', bootEpoch: 0 },
+    const { cluster, nodes } = this.config;
+    const rpc = this.clientRpc('client');
+    this.client = new ApiClient({ cluster, nodes }, { rpc, clock: this.clock });
+  }
+
+  /** The calls of one more client. */
+  clientRpc(name: string): Rpc {
+    return createRpc({
+      self: { name, kind: 'client', bootEpoch: 0 },
       cluster: this.config.cluster,
       fingerprint: this.config.fingerprint,
-      network: this.network.node('client'),
+      network: this.network.node(name),
       clock: this.clock,
       logger: createSilentLogger(),
     });
-    const { cluster, nodes } = this.config;
-    this.client = new ApiClient({ cluster, nodes }, { rpc, clock: this.clock });
   }
 
   machine(name: string): MemoryRuntime {

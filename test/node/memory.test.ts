@@ -83,14 +83,7 @@ t.test('leadership is handed over by name, and when the leader stops', async (t)
 t.test('no client loses a connection to a leader that stops', async (t) => {
   const world = new World();
   await world.startAll();
-  const rpc = createRpc({
-    self: { name: 'watched', kind: 'client', bootEpoch: 0 },
-    cluster: world.config.cluster,
-    fingerprint: world.config.fingerprint,
-    network: world.network.node('watched'),
-    clock: world.clock,
-    logger: createSilentLogger(),
-  });
+  const rpc = world.clientRpc('watched');
   const failures: unknown[] = [];
   const call: typeof rpc.call = (to, method, args, options) => {
     const answer = rpc.call(to, method, args, options);
