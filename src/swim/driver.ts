@@ -16,8 +16,7 @@ import {
   type Timer,
   withTimeout,
 } from '../base/index.js';
-import { createTiming } from './config.js';
-import { introducersOf, nodeConfigOf } from './introducers.js';
+import { runnerOptions } from './runner-options.js';
 import {
   type FromThread,
   HEARTBEAT_MS,
@@ -80,7 +79,8 @@ class ThreadMembership implements Membership {
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#view = new MembershipView(options.self, options.clock, options.logger);
-    const data = threadData(options);
+    const heartbeat = new SharedArrayBuffer(4);
+    const data: ThreadData = { ...runnerOptions(options), heartbeat };
     this.#word = new Int32Array(data.heartbeat);
     this.#worker = new Worker(new URL('./thread.js', import.meta.url), {
       workerData: data,
@@ -240,21 +240,4 @@ class ThreadMembership implements Membership {
     Atomics.add(this.#word, 0, 1);
     this.#beat = this.#options.clock.setTimer(HEARTBEAT_MS, () => this.#keepBeating());
   }
-}
-
-function threadData(options: MembershipOptions): ThreadData {
-  const { config, self, bootEpoch, bootWallMs, dataDir } = options;
-  const { name, host, port } = nodeConfigOf(config, self);
-  return {
-    cluster: config.cluster,
-    name,
-    host,
-    port,
-    bootEpoch,
-    bootWallMs,
-    timing: createTiming(config.swim),
-    introducers: introducersOf(config, options.seeds ?? []),
-    folder: `${dataDir}/swim`,
-    heartbeat: new SharedArrayBuffer(4),
-  };
 }

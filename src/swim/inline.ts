@@ -3,10 +3,9 @@
  * simulation of whole nodes. Same core, same runner, same list; there is no main thread to watch.
  */
 import type { Runtime } from '../base/index.js';
-import { createTiming } from './config.js';
 import type { MembershipOptions } from './driver.js';
-import { introducersOf, nodeConfigOf } from './introducers.js';
 import { SwimRunner } from './runner.js';
+import { runnerOptions } from './runner-options.js';
 import type { Membership } from './types.js';
 import { MembershipView } from './view.js';
 
@@ -18,34 +17,20 @@ export type InlineMembershipOptions = Omit<MembershipOptions, 'clock' | 'onFatal
 export async function createInlineMembership(
   options: InlineMembershipOptions,
 ): Promise<Membership> {
-  const { config, self, bootEpoch, bootWallMs, dataDir, runtime, logger } = options;
+  const { self, bootEpoch, runtime, logger } = options;
   const { clock, network, disk } = runtime;
-  const { name, host, port } = nodeConfigOf(config, self);
   const view = new MembershipView(self, clock, logger);
-  const runner = await SwimRunner.start(
-    {
-      cluster: config.cluster,
-      name,
-      host,
-      port,
-      bootEpoch,
-      bootWallMs,
-      timing: createTiming(config.swim),
-      introducers: introducersOf(config, options.seeds ?? []),
-      folder: `${dataDir}/swim`,
+  const runner = await SwimRunner.start(runnerOptions(options), {
+    clock,
+    network,
+    disk,
+    logger,
+    rng: runtime.rng.fork(`swim/${self}/${bootEpoch}`),
+    onMember: (member, before, notable) => view.onMember(member, before, notable, clock.wall()),
+    onHealth: (score) => {
+      view.healthScore = score;
     },
-    {
-      clock,
-      network,
-      disk,
-      logger,
-      rng: runtime.rng.fork(`swim/${self}/${bootEpoch}`),
-      onMember: (member, before, notable) => view.onMember(member, before, notable, clock.wall()),
-      onHealth: (score) => {
-        view.healthScore = score;
-      },
-    },
-  );
+  });
   return {
     get self() {
       return view.self;

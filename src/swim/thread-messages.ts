@@ -3,22 +3,12 @@
  * on the machine's monotonic clock (`machineNow`), because each thread's own clock has another
  * origin.
  */
-import type { BootEpoch, ErrorData, LogLevel, Ms, NodeId } from '../base/index.js';
-import type { SwimTiming } from './config.js';
-import type { Introducer } from './messages.js';
+import type { ErrorData, LogLevel, Ms, NodeId } from '../base/index.js';
+import type { RunnerOptions } from './runner.js';
 import type { Evidence, Member, MemberState } from './types.js';
 
 /** Handed to the thread at its start. */
-export interface ThreadData {
-  readonly cluster: string;
-  readonly name: NodeId;
-  readonly host: string;
-  readonly port: number;
-  readonly bootEpoch: BootEpoch;
-  readonly bootWallMs: Ms;
-  readonly timing: SwimTiming;
-  readonly introducers: readonly Introducer[];
-  readonly folder: string;
+export interface ThreadData extends RunnerOptions {
   /** One word that the main thread increments while it moves. */
   readonly heartbeat: SharedArrayBuffer;
 }
