@@ -45,9 +45,15 @@ export function formatDecimal(value: number, digits: number): string {
   return fixed.endsWith('.') ? `${fixed}0` : fixed;
 }
 
-/** `1 file`, `3 files`. */
+/** `1 file`, `3 files`, `2 queries`. */
 export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+  return `${count} ${count === 1 ? noun : pluralOf(noun)}`;
+}
+
+/** Of the regular nouns, which are all that we count. */
+function pluralOf(noun: string): string {
+  if (/[^aeiou]y$/.test(noun)) return `${noun.slice(0, -1)}ies`;
+  return /(s|x|z|ch|sh)$/.test(noun) ? `${noun}es` : `${noun}s`;
 }
 
 function two(value: number): string {

@@ -68,7 +68,7 @@ its newest version now. --wait shows progress and answers when the job has ended
     const client = await context.client();
     const job = await client.jobSubmit(spec, { signal: context.signal });
     if (!context.flag('wait')) {
-      const sentence = `job ${job.id} submitted: ${plural(job.queries, 'query').replace('querys', 'queries')} on ${job.model}`;
+      const sentence = `job ${job.id} submitted: ${plural(job.queries, 'query')} on ${job.model}`;
       context.out.done(sentence, 'job', job);
       return;
     }
