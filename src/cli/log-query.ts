@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { asIdunnoError, type Clock, IdunnoError } from '../base/index.js';
 import type { ClearRow, LogQuery, NodeReport } from '../logs/index.js';
-import { type BodyRecord, readRecords } from '../net/index.js';
+import { type BodyRecord, readLogRecord, readRecords } from '../net/index.js';
 import type { TransportAnswer, TransportCall } from './api-transport.js';
 import { API, parseAnswer } from './contract.js';
 
@@ -48,23 +48,6 @@ const SILENCE_MS = 8_000;
 const STREAM_TIMEOUT_MS = 30 * 60_000;
 
 const whole = z.number().int().nonnegative();
-const linesHeader = z.tuple([
-  z.literal('lines'),
-  z.string(),
-  z.string(),
-  z.array(whole),
-  z.array(whole),
-]);
-const endHeader = z.tuple([
-  z.literal('end'),
-  z.string(),
-  z.enum(['ok', 'down', 'silent', 'timeout', 'failed']),
-  whole,
-  whole,
-  whole,
-  z.string().nullable(),
-]);
-const headerSchema = z.union([linesHeader, endHeader, z.tuple([z.literal('alive'), z.string()])]);
 const namesSchema = z.array(z.string());
 
 export const clearRowsSchema: z.ZodType<readonly ClearRow[]> = z.array(
@@ -187,21 +170,19 @@ async function* readAnswer(
   state.endAll();
 }
 
-function* readRecord(record: BodyRecord, state: QueryState): Generator<LogLine | LogReport> {
-  const header = parseAnswer(headerSchema, record.header, API.logsGrep);
-  if (header[0] === 'alive') return;
-  const [, node] = header;
-  if (header[0] === 'end') {
-    const [, , status, matches, bytes, ms, error] = header;
-    state.ended(node);
-    yield { kind: 'report', node, status, matches, bytes, ms, error };
+function* readRecord(from: BodyRecord, state: QueryState): Generator<LogLine | LogReport> {
+  const record = readLogRecord(from);
+  if (record.kind === 'alive') return;
+  if (record.kind === 'end') {
+    state.ended(record.node);
+    yield { ...record, kind: 'report' };
     return;
   }
-  const [, , segment, offsets, lengths] = header;
+  const { node, segment, offsets, lengths } = record;
   let at = 0;
   for (const [index, offset] of offsets.entries()) {
     const length = lengths[index] ?? 0;
-    const bytes = record.raw.subarray(at, at + length);
+    const bytes = from.raw.subarray(at, at + length);
     at += length;
     state.delivered.set(node, (state.delivered.get(node) ?? 0) + 1);
     yield { kind: 'line', node, segment, offset, bytes };

@@ -6,8 +6,8 @@
  * gathered for the reader is bounded, and the nodes wait when it is full.
  */
 import { asIdunnoError, type Clock, IdunnoError, isIdunnoError, type Ms } from '../base/index.js';
-import { type CallResult, readRecords, writeRecord } from '../net/index.js';
-import { readPassing, writeReport } from './protocol.js';
+import { type CallResult, readLogRecord, readRecords, writeRecord } from '../net/index.js';
+import { writeReport } from './protocol.js';
 import type { NodeReport, NodeStatus } from './types.js';
 
 export interface FanOutTarget {
@@ -98,9 +98,12 @@ export class FanOut implements AsyncIterableIterator<Uint8Array> {
       for (;;) {
         const next = await watch.waitFor(records.next());
         if (next.done === true) throw new IdunnoError('CONNECTION_LOST', 'it ended in the middle');
-        const passing = readPassing(next.value);
-        if (passing.kind === 'end') return { ...passing.report, node: target.node };
-        if (passing.kind === 'lines') watch.matches += passing.count;
+        const record = readLogRecord(next.value);
+        if (record.kind === 'end') {
+          const { kind: _, ...report } = record;
+          return { ...report, node: target.node };
+        }
+        if (record.kind === 'lines') watch.matches += record.lengths.length;
         await this.#push(writeRecord(next.value.header, next.value.raw));
       }
     } finally {

@@ -1,9 +1,7 @@
 /** The shapes of types.ts on the wire. What does not fit is refused with PROTOCOL. */
 import { z } from 'zod';
-import { IdunnoError } from '../base/index.js';
-import { type BodyRecord, type Wire, writeRecord } from '../net/index.js';
-import { type LogQuery, NODE_STATUSES, type NodeQuery, type NodeReport } from './types.js';
-import type { ScanEvent } from './types.js';
+import { type Wire, writeLogRecord } from '../net/index.js';
+import type { LogQuery, NodeQuery, NodeReport, ScanEvent } from './types.js';
 
 export const LOG_METHODS = { scan: 'logs.scan', clear: 'logs.clear' } as const;
 
@@ -44,50 +42,12 @@ export function writeNodeQuery(query: NodeQuery): Wire[] {
 }
 
 export function writeEvent(node: string, event: ScanEvent): Uint8Array {
-  switch (event.kind) {
-    case 'lines':
-      return writeRecord(['lines', node, event.segment, event.offsets, event.lengths], event.bytes);
-    case 'alive':
-      return writeRecord(['alive', node]);
-    case 'end':
-      return writeReport({ node, ...event.report });
-  }
+  if (event.kind === 'end') return writeReport({ node, ...event.report });
+  if (event.kind === 'alive') return writeLogRecord({ kind: 'alive', node });
+  const { segment, offsets, lengths } = event;
+  return writeLogRecord({ kind: 'lines', node, segment, offsets, lengths }, event.bytes);
 }
 
-export function writeReport({ node, status, matches, bytes, ms, error }: NodeReport): Uint8Array {
-  return writeRecord(['end', node, status, matches, bytes, ms, error]);
-}
-
-/** What a record says of its node's progress; the rest of it is passed on unread. */
-export type Passing =
-  | { readonly kind: 'lines'; readonly count: number }
-  | { readonly kind: 'alive' }
-  | { readonly kind: 'end'; readonly report: NodeReport };
-
-const linesHeader = z.tuple([
-  z.literal('lines'),
-  z.string(),
-  z.string(),
-  z.array(whole),
-  z.array(whole),
-]);
-const endHeader = z.tuple([
-  z.literal('end'),
-  z.string(),
-  z.enum(NODE_STATUSES as [NodeReport['status'], ...NodeReport['status'][]]),
-  whole,
-  whole,
-  whole,
-  z.string().nullable(),
-]);
-const headers = z.union([linesHeader, z.tuple([z.literal('alive'), z.string()]), endHeader]);
-
-export function readPassing({ header }: BodyRecord): Passing {
-  const parsed = headers.safeParse(header);
-  if (!parsed.success) throw new IdunnoError('PROTOCOL', 'a record of a log query is malformed');
-  const { data } = parsed;
-  if (data[0] === 'lines') return { kind: 'lines', count: data[3].length };
-  if (data[0] === 'alive') return { kind: 'alive' };
-  const [, node, status, matches, bytes, ms, error] = data;
-  return { kind: 'end', report: { node, status, matches, bytes, ms, error } };
+export function writeReport(report: NodeReport): Uint8Array {
+  return writeLogRecord({ kind: 'end', ...report });
 }

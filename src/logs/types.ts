@@ -1,13 +1,10 @@
 /**
  * What is asked of logs and what comes back. A query goes to any node; that node asks every other
- * one, and each scans its own folder. Answers are streams of records (src/net/records.ts), the same
- * between nodes and towards clients, so that the node in between passes bytes on:
- *
- *     ['lines', node, segment, offsets, lengths] + the lines, without newlines, behind each other
- *     ['alive', node]                             its scan goes on; once a second
- *     ['end', node, status, matches, bytes, ms, error or null]   exactly one for each node
+ * one, and each scans its own folder. Answers are streams of records (src/net/log-records.ts), the
+ * same between nodes and towards clients, so that the node in between passes bytes on.
  */
 import type { Ms } from '../base/index.js';
+import type { LogNodeReport as NodeReport } from '../net/index.js';
 import type { Syntax } from './posix-parser.js';
 
 export interface LogQuery {
@@ -28,24 +25,7 @@ export interface NodeQuery extends LogQuery {
   readonly budgetMs: Ms;
 }
 
-/**
- * `ok`: all of its log was searched, or as much as `max` asked for. `down`: it could not be reached,
- * or ended in the middle. `silent`: nothing was heard of it any more. `timeout`: it was not done in
- * its time. `failed`: it said why. All but `ok` may have delivered lines.
- */
-export type NodeStatus = 'ok' | 'down' | 'silent' | 'timeout' | 'failed';
-
-export const NODE_STATUSES: readonly NodeStatus[] = ['ok', 'down', 'silent', 'timeout', 'failed'];
-
-export interface NodeReport {
-  readonly node: string;
-  readonly status: NodeStatus;
-  readonly matches: number;
-  /** Searched. */
-  readonly bytes: number;
-  readonly ms: Ms;
-  readonly error: string | null;
-}
+export type { LogNodeReport as NodeReport, LogNodeStatus as NodeStatus } from '../net/index.js';
 
 /** Lines of one segment, with the offset of each in it. */
 export interface LineBatch {

@@ -2,9 +2,9 @@
 import t from 'tap';
 import { IdunnoError, VirtualClock } from '../../src/base/index.js';
 import { FanOut, type FanOutTarget } from '../../src/logs/fan-out.js';
-import { readPassing, writeEvent } from '../../src/logs/protocol.js';
+import { writeEvent } from '../../src/logs/protocol.js';
 import type { NodeReport, ScanEvent } from '../../src/logs/index.js';
-import { type CallResult, readRecords } from '../../src/net/index.js';
+import { type CallResult, readLogRecord, readRecords } from '../../src/net/index.js';
 
 const END: ScanEvent = {
   kind: 'end',
@@ -42,9 +42,9 @@ async function ask(answers: readonly Answer[], budgetMs = 60_000) {
   let lines = 0;
   const reading = (async () => {
     for await (const record of readRecords(fanOut)) {
-      const passing = readPassing(record);
-      if (passing.kind === 'lines') lines += passing.count;
-      if (passing.kind === 'end') reports.set(passing.report.node, passing.report);
+      const said = readLogRecord(record);
+      if (said.kind === 'lines') lines += said.lengths.length;
+      if (said.kind === 'end') reports.set(said.node, said);
     }
   })();
   await clock.runUntil(reading, 120_000);
@@ -131,6 +131,6 @@ t.test('a reader that pauses makes no node late', async (t) => {
   await records.next();
   await clock.advanceSettled(60_000);
   let last: unknown;
-  for await (const record of records) last = readPassing(record);
-  t.match(last, { kind: 'end', report: { status: 'ok' } });
+  for await (const record of records) last = readLogRecord(record);
+  t.match(last, { kind: 'end', status: 'ok' });
 });
