@@ -1,7 +1,5 @@
-/**
- * One client that writes one command after the other, as fast as they are acknowledged, and knows
- * when each was sent and answered. Keeps only what the present round needs.
- */
+/** A client that writes without a rest and knows when each write of the present round ended. */
+import { WriteLoop } from '../../drills/lib/write-loop.js';
 
 export interface WriteTime {
   /** performance.now() at the call and at its end. */
@@ -12,28 +10,29 @@ export interface WriteTime {
 
 /** A cluster that answers nothing for so long has failed the round. */
 const NEXT_ACK_TIMEOUT_MS = 30_000;
-/** After a failure, before the next try: a client that spins would be the load. */
-const AFTER_FAILURE_MS = 5;
 
 export class SteadyWriter {
-  readonly #write: (count: number) => Promise<void>;
+  readonly #loop: WriteLoop;
   readonly #waiting = new Set<() => void>();
   #times: WriteTime[] = [];
-  #isStopped = false;
-  #loop: Promise<void> | undefined;
 
   /** `write` is one attempt of the client to have one command acknowledged, retries included. */
   constructor(write: (count: number) => Promise<void>) {
-    this.#write = write;
+    this.#loop = new WriteLoop({
+      write,
+      onEnd: ({ sentMs, endedMs, error }) => {
+        this.#times.push({ sentMs, endedMs, error: textOf(error) });
+        for (const tell of this.#waiting) tell();
+      },
+    });
   }
 
   start(): void {
-    this.#loop ??= this.#run();
+    this.#loop.start();
   }
 
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /** Forgets what was before. */
@@ -60,21 +59,6 @@ export class SteadyWriter {
     }
   }
 
-  async #run(): Promise<void> {
-    for (let count = 0; !this.#isStopped; count += 1) {
-      const sentMs = performance.now();
-      let error: string | undefined;
-      try {
-        await this.#write(count);
-      } catch (thrown) {
-        error = thrown instanceof Error ? thrown.message : String(thrown);
-      }
-      this.#times.push({ sentMs, endedMs: performance.now(), error });
-      for (const tell of this.#waiting) tell();
-      if (error !== undefined) await new Promise((r) => setTimeout(r, AFTER_FAILURE_MS));
-    }
-  }
-
   #nextEnd(): Promise<void> {
     return new Promise((resolve) => {
       const tell = (): void => {
@@ -86,4 +70,9 @@ export class SteadyWriter {
       this.#waiting.add(tell);
     });
   }
+}
+
+function textOf(error: unknown): string | undefined {
+  if (error === undefined) return undefined;
+  return error instanceof Error ? error.message : String(error);
 }

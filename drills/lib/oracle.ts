@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isIdunnoError, type NodeId } from '../../src/base/index.js';
 import type { ApiClient } from '../../src/cli/index.js';
 import type { LocalCluster } from './local-cluster.js';
+import { WriteLoop } from './write-loop.js';
 
 export interface WriteRecord {
   readonly key: string;
@@ -22,44 +23,35 @@ export class SettingsWriter {
   readonly records: WriteRecord[] = [];
   /** What calls that failed said. */
   readonly errors: string[] = [];
-  readonly #client: ApiClient;
-  readonly #prefix: string;
-  readonly #pauseMs: number;
-  #stopped = false;
-  #loop: Promise<void> | undefined;
+  readonly #loop: WriteLoop;
 
   /** `pauseMs`: rest between an acknowledgement and the next write. */
   constructor(client: ApiClient, prefix: string, pauseMs = 0) {
-    this.#client = client;
-    this.#prefix = prefix;
-    this.#pauseMs = pauseMs;
+    const keyOf = (count: number): string => `${prefix}/${count}`;
+    const textOf = (count: number): string => `value-${prefix}-${count}`;
+    this.#loop = new WriteLoop({
+      pauseMs,
+      write: async (count) => {
+        await client.settingsPut(keyOf(count), textOf(count));
+      },
+      onEnd: ({ count, sentMs, endedMs, error }) => {
+        const key = keyOf(count);
+        if (error !== undefined) {
+          if (!isIdunnoError(error)) throw error;
+          this.errors.push(`${key}: ${error.code}: ${error.message}`);
+        }
+        const ackedAt = error === undefined ? endedMs : undefined;
+        this.records.push({ key, value: textOf(count), sentAt: sentMs, ackedAt });
+      },
+    });
   }
 
   start(): void {
-    this.#loop = this.#run();
+    this.#loop.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#loop;
-  }
-
-  async #run(): Promise<void> {
-    for (let i = 0; !this.#stopped; i++) {
-      const key = `${this.#prefix}/${i}`;
-      const value = `value-${this.#prefix}-${i}`;
-      const sentAt = performance.now();
-      let ackedAt: number | undefined;
-      try {
-        await this.#client.settingsPut(key, value);
-        ackedAt = performance.now();
-      } catch (error) {
-        if (!isIdunnoError(error)) throw error;
-        this.errors.push(`${key}: ${error.code}: ${error.message}`);
-      }
-      this.records.push({ key, value, sentAt, ackedAt });
-      if (this.#pauseMs > 0) await sleep(this.#pauseMs);
-    }
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 }
 
