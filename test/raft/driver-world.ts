@@ -282,3 +282,12 @@ export class DriverWorld {
     });
   }
 }
+
+/** Three nodes that have found a leader. */
+export async function ledWorld(
+  seed: string,
+): Promise<{ readonly world: DriverWorld; readonly leader: TestNode }> {
+  const world = new DriverWorld(seed);
+  await world.startAll();
+  return { world, leader: await world.leader() };
+}

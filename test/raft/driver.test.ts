@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { IdunnoError } from '../../src/base/index.js';
-import { DriverWorld } from './driver-world.js';
+import { DriverWorld, ledWorld } from './driver-world.js';
 
 t.test('a new cluster', async (t) => {
   t.test('has a leader within a second of its last coordinator', async (t) => {
@@ -17,9 +17,7 @@ t.test('a new cluster', async (t) => {
   });
 
   t.test('applies the same commands in the same order on every node', async (t) => {
-    const world = new DriverWorld('same');
-    await world.startAll();
-    const leader = await world.leader();
+    const { world, leader } = await ledWorld('same');
     const texts = Array.from({ length: 100 }, (_, at) => `c${at}`);
     const done = Promise.all(texts.map((text) => world.propose(leader, text)));
     const results = await world.clock.runUntil(done);
@@ -44,9 +42,7 @@ t.test('a new cluster', async (t) => {
 });
 
 t.test('a wiped coordinator neither votes nor leads, and says why', async (t) => {
-  const world = new DriverWorld('wiped');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('wiped');
   await world.commit(leader, 'a');
   const [victim, other] = world.followers(leader);
   if (victim === undefined || other === undefined) throw new Error('two followers');
@@ -105,9 +101,7 @@ t.test('a founder that came late vouches for one that comes later still', async 
 });
 
 t.test('a node that lost its log but not its boot file counts as wiped', async (t) => {
-  const world = new DriverWorld('half wiped');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('half wiped');
   await world.commit(leader, 'a');
   const [victim] = world.followers(leader);
   if (victim === undefined) throw new Error('a follower');
@@ -144,9 +138,7 @@ t.test('when the leader is killed', async (t) => {
   });
 
   t.test('every proposal of it settles, as unknown where it may still commit', async (t) => {
-    const world = new DriverWorld('settle');
-    await world.startAll();
-    const leader = await world.leader();
+    const { world, leader } = await ledWorld('settle');
     world.hub.cut('n1', 'n2');
     world.hub.cut('n1', 'n3');
     world.hub.cut('n2', 'n3');
@@ -172,9 +164,7 @@ t.test('when the leader is killed', async (t) => {
 });
 
 t.test('a follower refuses a proposal and names the leader', async (t) => {
-  const world = new DriverWorld('hint');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('hint');
   await world.converge();
   for (const follower of world.followers(leader)) {
     await t.rejects(world.propose(follower, 'x'), {
@@ -186,9 +176,7 @@ t.test('a follower refuses a proposal and names the leader', async (t) => {
 });
 
 t.test('waits end by their timeout and by their signal', async (t) => {
-  const world = new DriverWorld('waits');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('waits');
   for (const follower of world.followers(leader)) world.hub.cut(leader.name, follower.name);
   const proposed = world.propose(leader, 'x', 100);
   proposed.catch(() => undefined);
@@ -216,9 +204,7 @@ t.test('waits end by their timeout and by their signal', async (t) => {
 });
 
 t.test('reads are linearizable on every node', async (t) => {
-  const world = new DriverWorld('reads');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('reads');
   await world.converge();
   for (let round = 0; round < 20; round += 1) {
     const index = await world.commit(leader, `c${round}`);
@@ -297,9 +283,7 @@ t.test('a cluster that loses power comes back with everything acknowledged', asy
 });
 
 t.test('leadership is handed over on request, without losing a command', async (t) => {
-  const world = new DriverWorld('transfer');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('transfer');
   await world.commit(leader, 'a');
   const startedMs = world.clock.now();
   const next = await world.clock.runUntil(leader.driver.transferLeadership());
@@ -314,9 +298,7 @@ t.test('leadership is handed over on request, without losing a command', async (
 });
 
 t.test('a log that cannot be written ends the node, and the others go on', async (t) => {
-  const world = new DriverWorld('disk');
-  await world.startAll();
-  const leader = await world.leader();
+  const { world, leader } = await ledWorld('disk');
   await world.commit(leader, 'a');
   leader.databases.failWrites('DISK_FULL');
   const write = world.propose(leader, 'b');
