@@ -1,5 +1,5 @@
 /**
- * A client's many small writes on their way: what is written while two requests are under way
+ * A client's many small writes on their way: what is written while a request is under way
  * shares the next one, and becomes one command of the log. A lone write travels alone and at once.
  *
  * Callers do not notice: each learns about its own write. A request that is refused because of one
@@ -11,10 +11,10 @@ import { Coalescer, IdunnoError, isIdunnoError } from '../base/index.js';
 export type Setting = readonly [string, string];
 
 /** The nodes take no more in one request: SETTINGS_PER_COMMAND_MAX in src/store. */
-const REQUEST_WRITES_MAX = 64;
+const REQUEST_WRITES_MAX = 128;
 /** UTF-16 units; well below what one command may carry. */
 const REQUEST_CHARS_MAX = 128 * 1024;
-const REQUESTS_IN_FLIGHT = 2;
+const REQUESTS_IN_FLIGHT = 1;
 const WAITING_MAX = 100_000;
 
 export class SettingWrites {

@@ -44,9 +44,14 @@ export class ApplyLoop {
     return this.#durable;
   }
 
-  push(entries: readonly Entry[]): void {
+  /**
+   * `isUrgent`: somebody may wait for the result. Otherwise what the same step gave to the disk and
+   * to the network goes first: a follower's answer must not wait for its state machine.
+   */
+  push(entries: readonly Entry[], isUrgent: boolean): void {
     for (const entry of entries) this.#queue.push(entry);
-    this.#run();
+    if (isUrgent) this.#run();
+    else this.#runLater();
   }
 
   onDurable(index: LogIndex): void {
@@ -84,10 +89,7 @@ export class ApplyLoop {
       while (this.#mayApply()) {
         this.#applySlice();
         if (this.#queue.length === 0 || clock.now() - startedMs < RUN_MS) continue;
-        this.#yielded = clock.setTimer(0, () => {
-          this.#yielded = undefined;
-          this.#run();
-        });
+        this.#runLater();
         return;
       }
     } catch (error) {
@@ -96,6 +98,13 @@ export class ApplyLoop {
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  #runLater(): void {
+    this.#yielded ??= this.#parts.clock.setTimer(0, () => {
+      this.#yielded = undefined;
+      this.#run();
+    });
   }
 
   #mayApply(): boolean {

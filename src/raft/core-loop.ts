@@ -19,6 +19,7 @@ import {
 } from '../base/index.js';
 import type { Rpc } from '../net/index.js';
 import { ApplyLoop } from './apply-loop.js';
+import { CommitNotices } from './commit-notices.js';
 import type { RaftOptions } from './config.js';
 import { DiskPipeline } from './disk-pipeline.js';
 import { type AppliedBarriers, notLeader, type Proposals, type Reads } from './pending.js';
@@ -85,6 +86,7 @@ export class CoreLoop {
   readonly #core: RaftCore;
   readonly #disk: DiskPipeline;
   readonly #applies: ApplyLoop;
+  readonly #outbound: CommitNotices;
   readonly #inputs: Input[] = [];
   #isFeeding = false;
   #isStopped = false;
@@ -99,6 +101,7 @@ export class CoreLoop {
     this.#parts = parts;
     this.#core = new RaftCore(parts.core, stored, clock.now());
     this.#isSuspect = this.#core.isSuspect;
+    this.#outbound = new CommitNotices(clock, (to, message) => this.#send(to, message));
     this.#applies = new ApplyLoop(stored.applied, {
       machine,
       clock,
@@ -110,7 +113,7 @@ export class CoreLoop {
       clock,
       onPersisted: ({ index, term, hardTerm, then }) => {
         if (this.#isStopped) return;
-        for (const { to, message } of then) this.#send(to, message);
+        for (const { to, message } of then) this.#outbound.send(to, message);
         this.feed({ kind: 'persisted', index, term, hardTerm });
       },
       installStaged: (meta) => machine.installStaged(meta),
@@ -157,7 +160,9 @@ export class CoreLoop {
     this.#isFeeding = true;
     try {
       for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
-        for (const effect of this.#core.step(next)) this.#perform(effect);
+        const effects = this.#core.step(next);
+        const isWriting = effects.some((effect) => effect.kind === 'persist');
+        for (const effect of effects) this.#perform(effect, isWriting);
       }
     } catch (error) {
       this.#parts.onFailure(error);
@@ -192,6 +197,7 @@ export class CoreLoop {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
+    this.#outbound.stop();
     this.#applies.stop();
     await this.#disk.drained();
   }
@@ -239,17 +245,17 @@ export class CoreLoop {
 
   // ---- effects ----
 
-  #perform(effect: Effect): void {
+  #perform(effect: Effect, isWriting: boolean): void {
     const { proposals, reads, onRole, onTransferDone, sendSnapshot } = this.#parts;
     switch (effect.kind) {
       case 'send':
-        this.#send(effect.to, effect.message);
+        this.#outbound.send(effect.to, effect.message);
         break;
       case 'persist':
         this.#disk.persist(effect);
         break;
       case 'apply':
-        this.#applies.push(effect.entries);
+        this.#applies.push(effect.entries, !isWriting);
         break;
       case 'proposed':
         proposals.onProposed(effect.id, effect.index, effect.term);

@@ -48,7 +48,7 @@ export const APPLIED = defineTable<readonly number[]>({
 const SETTING_KEY_BYTES_MAX = 1024;
 const SETTING_VALUE_BYTES_MAX = 64 * 1024;
 /** Rows that one command may touch bound it, and how long it holds the state machine. */
-export const SETTINGS_PER_COMMAND_MAX = 64;
+export const SETTINGS_PER_COMMAND_MAX = 128;
 const LIST_LIMIT_MAX = 1000;
 const HOST_BYTES_MAX = 255;
 const NODE_NAME_BYTES_MAX = 64;
