@@ -77,9 +77,6 @@ export type ConfEffect = Extract<Effect, { kind: 'conf' }>;
 
 /** A timer this late says that the process was held up. */
 const LATE_MS: Ms = 5;
-/** Proposals that are handed over even though the disk is busy. */
-const HAND_OVER_COUNT = 256;
-const HAND_OVER_BYTES = 256 * 1024;
 
 export class CoreLoop {
   readonly #parts: CoreLoopParts;
@@ -122,7 +119,6 @@ export class CoreLoop {
         parts.barriers.onApplied(meta.index);
         this.feed({ kind: 'snapshot-installed', meta });
       },
-      onIdle: () => this.#flush(),
       onFailure,
     });
     machine.onDurable((index) => {
@@ -176,12 +172,12 @@ export class CoreLoop {
     }
   }
 
-  /** Proposals of one turn go together; while the disk is busy they wait for it. */
+  /**
+   * Proposals of one turn go together. They do not wait for the own disk: the followers' disks work
+   * meanwhile, and whoever proposes bounds how much is under way.
+   */
   planFlush(): void {
     if (this.#isFlushPlanned) return;
-    const { queued, queuedBytes } = this.#parts.proposals;
-    const isFull = queued >= HAND_OVER_COUNT || queuedBytes >= HAND_OVER_BYTES;
-    if (!isFull && !this.#disk.isIdle) return;
     this.#isFlushPlanned = true;
     queueMicrotask(() => {
       this.#isFlushPlanned = false;

@@ -18,15 +18,12 @@ export interface DiskPipelineParts {
   /** Swap the staged snapshot into the machine. */
   readonly installStaged: (meta: SnapshotMeta) => Promise<void>;
   readonly onInstalled: (meta: SnapshotMeta) => void;
-  /** Nothing is being written any more. */
-  readonly onIdle: () => void;
   readonly onFailure: (error: unknown) => void;
 }
 
 export class DiskPipeline {
   readonly #parts: DiskPipelineParts;
   #hardState: HardState;
-  #outstanding = 0;
   #last: Promise<void> = Promise.resolve();
   /** Held up by an install; empty at all other times. */
   #held: (() => void)[] = [];
@@ -37,10 +34,6 @@ export class DiskPipeline {
   constructor(hardState: HardState, parts: DiskPipelineParts) {
     this.#hardState = hardState;
     this.#parts = parts;
-  }
-
-  get isIdle(): boolean {
-    return this.#outstanding === 0 && !this.#isInstalling;
   }
 
   /** Handed to the disk; durable once drained. */
@@ -91,16 +84,13 @@ export class DiskPipeline {
   }
 
   #track(effect: Persist, write: Promise<void>): void {
-    const { clock, onPersisted, onIdle, onFailure } = this.#parts;
+    const { clock, onPersisted, onFailure } = this.#parts;
     const startedMs = clock.now();
-    this.#outstanding += 1;
     this.#last = write;
     write
       .then(() => {
-        this.#outstanding -= 1;
         this.#lastWriteMs = clock.now() - startedMs;
         onPersisted(effect);
-        if (this.isIdle) onIdle();
       })
       .catch(onFailure);
   }

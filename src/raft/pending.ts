@@ -100,10 +100,6 @@ export class Proposals {
     return this.#queue.length;
   }
 
-  get queuedBytes(): number {
-    return this.#queuedBytes;
-  }
-
   add(data: Uint8Array, options: WaitOptions): Promise<Proposed> {
     if (this.#queue.length >= QUEUED_MAX || this.#queuedBytes >= QUEUED_BYTES_MAX) {
       return Promise.reject(

@@ -9,6 +9,7 @@ import {
   type NodeRow,
   ROWS_PER_COMMAND_MAX,
   SETTINGS,
+  SETTINGS_PER_COMMAND_MAX,
   type StoreModule,
 } from '../../src/store/index.js';
 import { BY_VALUE, COUNTERS, counterModule } from './counter-module.js';
@@ -123,6 +124,35 @@ t.test('settings', async (t) => {
     t.same(store.apply('settings.delete', ['b']), { existed: true });
     t.same(store.apply('settings.delete', ['b']), { existed: false });
     t.equal(await store.query('settings.get', ['b']), null);
+  });
+
+  t.test('are put together, all or none', async (t) => {
+    const store = createTestStore();
+    store.apply('settings.put', ['a', 'old']);
+    t.same(
+      store.apply('settings.putMany', [
+        ['a', '1'],
+        ['b', '2'],
+        ['a', '3'],
+      ]),
+      { index: 2 },
+    );
+    t.match(store.get(SETTINGS, ['a']), { value: '3', revision: 3, index: 2 });
+    t.match(store.get(SETTINGS, ['b']), { value: '2', revision: 1, index: 2 });
+    const many = Array.from({ length: SETTINGS_PER_COMMAND_MAX + 1 }, (_, i) => [`k${i}`, 'v']);
+    for (const args of [
+      [
+        ['c', '1'],
+        ['', '2'],
+      ],
+      [['c', '1'], 'd'],
+      [['c', 1]],
+      many,
+    ]) {
+      t.match(store.refusal('settings.putMany', args), { code: 'BAD_ARGUMENT' });
+    }
+    t.equal(store.get(SETTINGS, ['c']), undefined);
+    t.equal(store.get(SETTINGS, ['k0']), undefined);
   });
 
   t.test('can be put on the condition that nobody came in between', async (t) => {
