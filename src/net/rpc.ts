@@ -94,6 +94,8 @@ class NetworkRpc implements RpcServer, LinkHost {
   /** Links made for a bare address, by host, port and lane. */
   readonly #byAddress = new Map<string, Promise<Link>>();
   readonly #links = new Set<Link>();
+  /** Connections being made. */
+  readonly #dials = new Set<Promise<Link>>();
   readonly #listeners: Listener[] = [];
   readonly #subscribers: Partial<PeerEvents>[] = [];
   #greeting = 0;
@@ -198,7 +200,19 @@ class NetworkRpc implements RpcServer, LinkHost {
     for (const peer of this.#peers.values()) peer.close();
     const ended = [...this.#links].map((link) => this.#endLink(link));
     await Promise.all(ended);
+    await this.#dialsEnded();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+
+  /** What is being dialled closes itself as soon as it is greeted; a dead address is not waited for. */
+  #dialsEnded(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.clock.setTimer(CLOSE_TIMEOUT_MS, resolve);
+      void Promise.allSettled(this.#dials).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   #endLink(link: Link): Promise<void> {
@@ -292,7 +306,15 @@ class NetworkRpc implements RpcServer, LinkHost {
     return dialled;
   }
 
-  async #dial(address: Address, expects: string, lane: Lane, timeoutMs: Ms): Promise<Link> {
+  #dial(address: Address, expects: string, lane: Lane, timeoutMs: Ms): Promise<Link> {
+    const dialled = this.#greet(address, expects, lane, timeoutMs).finally(() =>
+      this.#dials.delete(dialled),
+    );
+    this.#dials.add(dialled);
+    return dialled;
+  }
+
+  async #greet(address: Address, expects: string, lane: Lane, timeoutMs: Ms): Promise<Link> {
     const { network } = this.#options;
     const since = this.clock.now();
     const connection = await network.connect(address.host, address.port, timeoutMs);

@@ -101,6 +101,7 @@ export class ApplyLoop {
   }
 
   #runLater(): void {
+    if (this.#isPaused) return;
     this.#yielded ??= this.#parts.clock.setTimer(0, () => {
       this.#yielded = undefined;
       this.#run();
