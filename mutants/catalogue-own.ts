@@ -270,4 +270,34 @@ export const OWN: readonly Mutation[] = [
     },
     'raft/log-store',
   ),
+  core(
+    'X27',
+    'a voter is removed though the others do not answer',
+    {
+      file: 'raft/reconfigure.ts',
+      find: 'switch (resultOfRemoval(state, voters, has)) {',
+      put: "switch ('won' as VoteResult) {",
+    },
+    'raft/reconfigure',
+  ),
+  core(
+    'X28',
+    'who stays is not asked again when the newcomers have caught up',
+    {
+      file: 'raft/reconfigure.ts',
+      find: "if (resultOfRemoval(state, conf.next, has) !== 'won') return;",
+      put: 'void has;',
+    },
+    'raft/reconfigure',
+  ),
+  core(
+    'X29',
+    'a voter that had no time to answer counts as one that did',
+    {
+      file: 'raft/reconfigure.ts',
+      find: 'if (progress.answeredAt >= since) return true;',
+      put: 'if (progress.activeAt >= since) return true;',
+    },
+    'raft/reconfigure',
+  ),
 ];

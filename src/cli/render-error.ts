@@ -38,7 +38,8 @@ export const NEXT_STEP: Readonly<Record<ErrorCode, string>> = {
   LEASE_STALE: 'nothing: another worker has the task',
   CONFLICT: 'read the newest state and decide again',
   CHANGE_PENDING: 'wait until idunno raft status shows no change under way, then try again',
-  WOULD_LOSE_QUORUM: 'bring more coordinators up first: idunno raft status shows who answers',
+  WOULD_LOSE_QUORUM:
+    'bring more coordinators up first, or replace those that do not answer: idunno raft status',
   NOT_LEADER: 'try again: the leader has just changed',
   NO_LEADER: 'check that a majority of the coordinators runs: idunno status',
   NOT_READY: 'wait a moment: the node is still starting',

@@ -49,6 +49,8 @@ function errorOf(answer: Extract<ReconfigureAnswer, { kind: 'reconfigure-rejecte
       });
     case 'pending':
       return new IdunnoError('CHANGE_PENDING', `the members cannot be changed now: ${why}`);
+    case 'would-lose-quorum':
+      return new IdunnoError('WOULD_LOSE_QUORUM', `the members cannot be changed so: ${why}`);
     case 'impossible':
       return new IdunnoError('BAD_ARGUMENT', `the members cannot be changed so: ${why}`);
     default:

@@ -30,8 +30,13 @@ export class Progress {
   match: LogIndex = 0;
   /** The next entry to send (Raft §5.3 nextIndex). */
   next: LogIndex;
-  /** When it last answered anything in this term; feeds check-quorum. */
+  /**
+   * When it last answered anything in this term, or was given the benefit of the doubt: when the
+   * leadership began, and when this process was held up itself. Feeds check-quorum.
+   */
   activeAt: Ms;
+  /** When it last really answered in this term. */
+  answeredAt: Ms = Number.NEGATIVE_INFINITY;
   /** It may have forgotten what it once promised, by its own account; undefined: not yet known. */
   isSuspect: boolean | undefined;
   /** Largest read number it has confirmed. */
@@ -59,6 +64,11 @@ export class Progress {
 
   get inflightCount(): number {
     return this.#inflights.length;
+  }
+
+  onAnswer(now: Ms): void {
+    this.activeAt = now;
+    this.answeredAt = now;
   }
 
   /** Something was sent so long ago that its answer is overdue. */

@@ -16,6 +16,9 @@
  * - always joint consensus where voters change, never a single-server shortcut;
  * - a new voter has first caught up (dissertation §4.2.1) and is not suspect, or a crash right after the change could
  *   leave a quorum that has to wait for a whole state to be sent;
+ * - nobody is removed where those who then have a vote do not answer by a majority: the group would
+ *   wait for them for ever (etcd's strict-reconfig-check). Newcomers count, because the joint step
+ *   waits for them, and the question is asked again when it comes;
  * - what only waits for learners to catch up may be replaced by another change: a learner that
  *   never comes must not block the group.
  *
@@ -41,7 +44,7 @@ import {
 } from './conf.js';
 import { entryBytes } from './log.js';
 import { Progress } from './progress.js';
-import { isVoter, membersOf } from './quorum.js';
+import { isVoter, membersOf, type VoteResult, voteResult } from './quorum.js';
 import { otherMembers, replicateToAll } from './replication.js';
 import { becomeFollower, settleTransfer } from './roles.js';
 import { appendOwn, type Leadership, type RaftState } from './state.js';
@@ -77,7 +80,57 @@ function whyRefused(
     return { reason: 'pending', why: 'another change of the members is on its way' };
   }
   const why = validateTarget(conf, target);
-  return why === undefined ? undefined : { reason: 'impossible', why };
+  return why === undefined
+    ? whyTooFew(state, leading, firstStep(conf, target))
+    : { reason: 'impossible', why };
+}
+
+function whyTooFew(
+  state: RaftState,
+  leading: Leadership,
+  step: ConfState | undefined,
+): { reason: ReconfigureRefusal; why: string } | undefined {
+  if (step === undefined) return undefined;
+  // The voters after the first joint step that this leads to, now or when newcomers have caught up.
+  const voters = isJoint(step) ? step.voters : (step.next ?? step.voters);
+  const isComing = (name: NodeId): boolean => !state.conf.voters.includes(name);
+  const has = (name: NodeId) => isComing(name) || canDecide(state, leading, name);
+  switch (resultOfRemoval(state, voters, has)) {
+    case 'won':
+      return undefined;
+    case 'pending': {
+      const names = voters.filter((name) => has(name) === undefined).join(', ');
+      return { reason: 'not-ready', why: `whether ${names} can be reached is not known yet` };
+    }
+    case 'lost': {
+      const names = voters.filter((name) => has(name) !== true).join(', ');
+      const why =
+        `${names} do not answer, or cannot vote at present, and without them ${voters.join(', ')} ` +
+        'have no majority: start them, or replace them first';
+      return { reason: 'would-lose-quorum', why };
+    }
+  }
+}
+
+/** Would a majority of these be there? Who only gains voters keeps the majority there is. */
+function resultOfRemoval(
+  state: RaftState,
+  voters: readonly NodeId[],
+  has: (name: NodeId) => boolean | undefined,
+): VoteResult {
+  if (state.conf.voters.every((name) => voters.includes(name))) return 'won';
+  return voteResult({ voters, outgoing: [], learners: [] }, has);
+}
+
+/** Undefined: it had no time to answer, since this leadership began or this process was held up. */
+function canDecide(state: RaftState, leading: Leadership, name: NodeId): boolean | undefined {
+  if (name === state.self) return true;
+  const progress = leading.progress.get(name);
+  // A suspect would acknowledge, and could elect nobody when this leader falls.
+  if (progress === undefined || state.down.has(name) || progress.isSuspect === true) return false;
+  const since = state.now - state.timing.electionMaxMs;
+  if (progress.answeredAt >= since) return true;
+  return progress.activeAt >= since ? undefined : false;
 }
 
 /** After every step of a leader: the next step of a change, when its time has come. */
@@ -94,6 +147,9 @@ export function maybeAdvanceConf(state: RaftState, leading: Leadership): void {
   if (!conf.voters.includes(state.self)) {
     maybeLeave(state, leading);
   } else if (conf.next !== undefined && haveCaughtUp(state, leading, conf, conf.next)) {
+    // Waits for an answer of those who stay; the change can be called off until then.
+    const has = (name: NodeId) => canDecide(state, leading, name);
+    if (resultOfRemoval(state, conf.next, has) !== 'won') return;
     appendConf(state, leading, jointStep(conf, conf.next));
   }
 }

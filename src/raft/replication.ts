@@ -89,7 +89,7 @@ export function onAppendReply(
   const progress = leading.progress.get(from);
   // A reply beyond our log cannot come from a member that follows us: refuse it.
   if (progress === undefined || reply.index > state.log.lastIndex) return;
-  progress.activeAt = state.now;
+  progress.onAnswer(state.now);
   if (reply.ok) onAccepted(state, leading, from, progress, reply.index);
   else onRefused(state, progress, reply);
   replicateTo(state, from, progress);
@@ -146,7 +146,7 @@ export function onHeartbeatReply(
 ): void {
   const progress = leading.progress.get(from);
   if (progress === undefined) return;
-  progress.activeAt = state.now;
+  progress.onAnswer(state.now);
   progress.isSuspect = reply.suspect;
   progress.readAck = Math.max(progress.readAck, Math.min(reply.read, leading.reads.number));
   answerReads(state);

@@ -138,12 +138,17 @@ export type Input =
 
 export type RejectReason = 'not-leader' | 'busy' | 'transferring';
 
-/** `not-ready`: this term has committed nothing yet. `pending`: another change is on its way. */
+/**
+ * `not-ready`: this term has committed nothing yet, or not every voter that matters had the time to
+ * answer. `pending`: another change is on its way. `would-lose-quorum`: of those who would have a
+ * vote then, too few answer.
+ */
 export type ReconfigureRefusal =
   | 'not-leader'
   | 'not-ready'
   | 'pending'
   | 'transferring'
+  | 'would-lose-quorum'
   | 'impossible';
 
 export type Effect =

@@ -81,6 +81,29 @@ t.test('members are changed through the driver, one change at a time', async (t)
   await world.stopAll();
 });
 
+t.test('through the driver nobody is removed while who stays does not answer', async (t) => {
+  const world = new DriverWorld('who stays');
+  await world.startAll();
+  const leader = await world.leader();
+  await world.commit(leader, 'a');
+  const [silent, answering] = world.followers(leader).map(({ name }) => name);
+  if (silent === undefined || answering === undefined) throw new Error('two followers');
+  world.hub.cut(leader.name, silent);
+  world.hub.cut(answering, silent);
+  await world.clock.advanceSettled(2_000);
+  const without = (out: string) => ({
+    voters: world.nodes.map(({ name }) => name).filter((name) => name !== out),
+    learners: [],
+  });
+  await t.rejects(leader.driver.reconfigure(without(answering)), {
+    code: 'WOULD_LOSE_QUORUM',
+    message: new RegExp(`${silent} do not answer.*start them, or replace them first`),
+  });
+  t.ok(await leader.driver.reconfigure(without(silent)), 'the silent one itself may go');
+  await world.commit(leader, 'b');
+  await world.stopAll();
+});
+
 t.test('while leadership is handed over commands and changes are refused as that', async (t) => {
   const world = new DriverWorld('handing over');
   await world.startAll();

@@ -96,6 +96,7 @@ t.test('a change of the members is answered with its entry, or why not', async (
     ['not-ready', 'BUSY'],
     ['transferring', 'BUSY'],
     ['pending', 'CHANGE_PENDING'],
+    ['would-lose-quorum', 'WOULD_LOSE_QUORUM'],
     ['impossible', 'BAD_ARGUMENT'],
   ] as const) {
     const { id, answer } = begin();
