@@ -20,7 +20,7 @@ import {
 } from '../base/index.js';
 import { encodeFrame, FRAME_BYTES_MAX, FRAME_KIND, type Frame, FrameParser } from './frame.js';
 import { HANDSHAKE_TIMEOUT_MS, HELLO_BYTES_MAX } from './limits.js';
-import type { Lane, Peer } from './types.js';
+import { type Lane, LANES, type Peer, type Wire } from './types.js';
 
 /** What this process says of itself. */
 export interface Identity {
@@ -149,7 +149,7 @@ function parseHello(frame: Frame): Hello {
     typeof protocolVersion === 'number' &&
     texts.every((text) => typeof text === 'string' && text.length <= NAME_BYTES_MAX) &&
     (kind === 'node' || kind === 'client') &&
-    (lane === 'control' || lane === 'bulk') &&
+    isLane(lane) &&
     Number.isSafeInteger(bootEpoch);
   if (!isSound) throw handshakeError('its greeting is malformed');
   return {
@@ -162,6 +162,10 @@ function parseHello(frame: Frame): Hello {
     lane,
     expects: String(expects),
   };
+}
+
+function isLane(value: Wire | undefined): value is Lane {
+  return LANES.some((lane) => lane === value);
 }
 
 function handshakeError(text: string): IdunnoError {

@@ -16,7 +16,7 @@ export const HANDSHAKE_TIMEOUT_MS = 5000;
 /** Accepted connections without a greeting so far. Beyond: closed at once. */
 export const HANDSHAKES_MAX = 256;
 
-/** Accepted connections in all: a node's peers on two lanes, and clients. Beyond: closed. */
+/** Accepted connections in all: a node's peers on each lane, and clients. Beyond: closed. */
 export const CONNECTIONS_MAX = 4096;
 
 /** Calls of one peer being handled, on one connection; long polls count. Beyond: BUSY. */

@@ -1,5 +1,5 @@
 /**
- * The connections to one peer node, on both lanes, whoever dialled them, and the wait for one
+ * The connections to one peer node, on all lanes, whoever dialled them, and the wait for one
  * where there is none.
  *
  * When both sides dial at once there are two. Both work; new calls take the one that the node
@@ -7,6 +7,7 @@
  * call is lost.
  */
 import { type Clock, IdunnoError, type Ms, type NodeId, type Timer } from '../base/index.js';
+import { LaneKeeper } from './lane-keeper.js';
 import type { Link } from './link.js';
 import { PeerWatch } from './peer-watch.js';
 import type { Address, Lane, PeerEvents } from './types.js';
@@ -39,14 +40,17 @@ class LaneState {
 export class PeerLinks {
   readonly name: NodeId;
   readonly watch: PeerWatch;
+  readonly #heartbeats: LaneKeeper;
   readonly #host: PeerLinksHost;
   readonly #lanes: Readonly<Record<Lane, LaneState>> = {
     control: new LaneState(),
     bulk: new LaneState(),
+    heartbeat: new LaneState(),
   };
   /** Is the connection that we dial the one that stays? */
   readonly #isOursPreferred: boolean;
   #address: Address | undefined;
+  #isKept = false;
   #isClosed = false;
 
   constructor(name: NodeId, host: PeerLinksHost) {
@@ -62,6 +66,23 @@ export class PeerLinks {
       events: host.events,
     };
     this.watch = new PeerWatch(watched, this.#isOursPreferred);
+    const kept = {
+      clock: host.clock,
+      open: () => this.open('heartbeat', DIAL_TIMEOUT_MS, true),
+      isOpen: () => this.pick('heartbeat') !== undefined,
+      isWanted: () => this.#isKept && !this.#isClosed && this.pick('control') !== undefined,
+      doubt: () => this.pick('heartbeat')?.doubt(),
+      onRefused: () => this.#endRefused(),
+    };
+    this.#heartbeats = new LaneKeeper(kept, this.#isOursPreferred);
+  }
+
+  /** Stay connected from now on, or no longer. */
+  keep(isKept: boolean): void {
+    if (this.#isKept === isKept) return;
+    this.#isKept = isKept;
+    this.watch.keep(isKept);
+    this.#heartbeats.want();
   }
 
   setAddress(address: Address): void {
@@ -112,12 +133,16 @@ export class PeerLinks {
     // A second link may mean that the first is dead and only the peer knows.
     for (const old of olds) old.doubt();
     this.#retireDoubles(state);
-    if (link.lane === 'control') this.watch.onConnected(link.peer);
+    if (link.lane === 'heartbeat') this.#heartbeats.onOpen();
+    if (link.lane !== 'control') return;
+    this.watch.onConnected(link.peer);
+    this.#heartbeats.want();
   }
 
   close(): void {
     this.#isClosed = true;
     this.watch.stop();
+    this.#heartbeats.stop();
     const error = new IdunnoError('UNAVAILABLE', 'this node is stopping');
     for (const state of Object.values(this.#lanes)) {
       for (const waiter of [...state.waiters]) waiter.reject(error);
@@ -188,7 +213,16 @@ export class PeerLinks {
   #remove(link: Link): void {
     const state = this.#lanes[link.lane];
     state.links = state.links.filter((other) => other !== link);
-    if (link.lane === 'control' && state.links.length === 0) this.watch.onDisconnected();
+    if (state.links.length > 0 || this.#isClosed) return;
+    if (link.lane === 'control') this.watch.onDisconnected();
+    if (link.lane === 'heartbeat') this.#heartbeats.onLost();
+  }
+
+  /** Nobody listens where the peer did: what is open to its process is dead, and nobody said so. */
+  #endRefused(): void {
+    for (const { links } of Object.values(this.#lanes)) {
+      for (const link of [...links]) link.close('refused');
+    }
   }
 
   /** What is still open to the peer's former process will never be answered. */

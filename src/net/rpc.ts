@@ -2,9 +2,10 @@
  * Calls between processes: the implementation of Rpc (types.ts) over any Network. One per process,
  * a node or a client. It finds or makes the connection, and knows nothing of what is said on it.
  *
- * Two lanes per peer, so that a transfer never delays a heartbeat. A call to this node itself
- * takes the same road through the codec, without a socket. Nothing is sent twice: a retry is the
- * caller's decision, and UNAVAILABLE says that nothing was sent.
+ * Three lanes per peer (types.ts), so that neither a transfer nor a full log ever delays a
+ * heartbeat. A call to this node itself takes the same road through the codec, without a socket.
+ * Nothing is sent twice: a retry is the caller's decision, and UNAVAILABLE says that nothing was
+ * sent.
  */
 import {
   type BootEpoch,
@@ -157,12 +158,19 @@ class NetworkRpc implements RpcServer, LinkHost {
     return this.#callLater(peer, lane, method, args, options);
   }
 
-  notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array): void {
+  notify(
+    to: NodeId,
+    method: string,
+    args: readonly Wire[],
+    body?: Uint8Array,
+    lane: Lane = DEFAULT_LANE,
+  ): void {
     if (to === this.#options.self.name) {
       this.#self.notify(method, args, body);
       return;
     }
-    const link = this.#isClosed ? undefined : this.#peer(to).pick('control');
+    const peer = this.#isClosed ? undefined : this.#peer(to);
+    const link = peer?.pick(lane) ?? peer?.pick(DEFAULT_LANE);
     if (link === undefined) this.counters.noticesDropped++;
     else link.notify(method, args, body);
   }
@@ -174,8 +182,8 @@ class NetworkRpc implements RpcServer, LinkHost {
   keepConnected(nodes: readonly NodeId[]): void {
     const kept = new Set<string>(nodes);
     kept.delete(this.#options.self.name);
-    for (const node of nodes) if (kept.has(node)) this.#peer(node).watch.keep(true);
-    for (const [name, peer] of this.#peers) if (!kept.has(name)) peer.watch.keep(false);
+    for (const node of nodes) if (kept.has(node)) this.#peer(node).keep(true);
+    for (const [name, peer] of this.#peers) if (!kept.has(name)) peer.keep(false);
   }
 
   onPeer(events: Partial<PeerEvents>): void {

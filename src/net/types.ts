@@ -15,8 +15,13 @@ export type Wire =
   | readonly Wire[]
   | { readonly [key: string]: Wire };
 
-/** `control`: Raft, leases, small calls. `bulk`: files, snapshots. One connection each per peer. */
-export type Lane = 'control' | 'bulk';
+/**
+ * One connection each per peer. `control`: Raft's appends, leases, small calls. `bulk`: files,
+ * snapshots. `heartbeat`: Raft's small messages between nodes that are kept connected, so that
+ * nothing is ever queued in front of them.
+ */
+export const LANES = ['control', 'bulk', 'heartbeat'] as const;
+export type Lane = (typeof LANES)[number];
 
 /** Who is at the other end. Clients have no name in the cluster. */
 export interface Peer {
@@ -88,13 +93,17 @@ export interface Rpc {
     args: readonly Wire[],
     options: CallOptions,
   ): Promise<CallResult>;
-  /** Best effort, at most once, in order per lane. */
-  notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array): void;
+  /**
+   * Best effort, at most once, in order per lane. `control` unless told otherwise; so is a notice
+   * whose lane is not open.
+   */
+  notify(to: NodeId, method: string, args: readonly Wire[], body?: Uint8Array, lane?: Lane): void;
   /** Where nodes are; may change when members join. */
   setAddress(node: NodeId, address: Address): void;
   /**
-   * Exactly these nodes are kept connected on the control lane from now on: dialled without a
-   * call, and again with a back-off when they are lost. For Raft's peers.
+   * Exactly these nodes are kept connected on the control lane from now on, and beside it on the
+   * heartbeat lane: dialled without a call, and again with a back-off when they are lost. For
+   * Raft's peers.
    */
   keepConnected(nodes: readonly NodeId[]): void;
   onPeer(events: Partial<PeerEvents>): void;

@@ -38,7 +38,7 @@ import type {
   Role,
   StoredState,
 } from './types.js';
-import { encodeMessage, RAFT_NOTICE } from './wire.js';
+import { encodeMessage, laneOf, RAFT_NOTICE } from './wire.js';
 
 /** Distributes over a union, as the built-in Omit does not. */
 type WithoutNow<T> = T extends unknown ? Omit<T, 'now'> : never;
@@ -295,7 +295,7 @@ export class CoreLoop {
 
   #send(to: NodeId, message: Message): void {
     const { args, body } = encodeMessage(message);
-    this.#parts.rpc.notify(to, RAFT_NOTICE, args, body);
+    this.#parts.rpc.notify(to, RAFT_NOTICE, args, body, laneOf(message.type));
   }
 
   #onApplied(entries: readonly Entry[], results: readonly unknown[]): void {

@@ -39,4 +39,4 @@ export { examineLog, type LogExamination } from './examine.js';
 export { LevelLogStore, type LevelLogStoreOptions } from './level-log-store.js';
 export { MemoryLogStore } from './memory-log-store.js';
 export { notLeader, type Proposed, type WaitOptions } from './pending.js';
-export { decodeMessage, encodeMessage, RAFT_NOTICE, type WireMessage } from './wire.js';
+export { decodeMessage, encodeMessage, laneOf, RAFT_NOTICE, type WireMessage } from './wire.js';

@@ -7,7 +7,7 @@
  * peer sends (terms that go back, entries of a later term than the message): a core may assert it.
  */
 import { assertNever, IdunnoError } from '../base/index.js';
-import type { Wire } from '../net/index.js';
+import type { Lane, Wire } from '../net/index.js';
 import { entryKindCode, entryKindOf, readU64, writeU64 } from './log-record.js';
 import type { Entry, Message } from './types.js';
 
@@ -17,6 +17,40 @@ export const RAFT_NOTICE = 'raft';
 export interface WireMessage {
   readonly args: readonly Wire[];
   readonly body: Uint8Array | undefined;
+}
+
+/**
+ * Appends may be large, and what is small must not wait behind them: a heartbeat that comes late
+ * makes a needless election. So what keeps or makes a leader travels on a lane of its own, and may
+ * overtake appends; a network may do that anyway, and the core takes messages in any order:
+ *
+ * - The answer to a heartbeat may say that an append has not arrived which is only under way. It is
+ *   sent again when it is overdue by a heartbeat interval (recoverLost in replication.ts): for
+ *   nothing, but that is bounded, because Link.notify drops notices while more than
+ *   UNSENT_BYTES_BUSY wait on the connection.
+ * - `timeout-now` goes to a member that has acknowledged all of the leader's log, so no append that
+ *   it needs is under way; one that had lost it would be denied the votes (dissertation §3.10).
+ * - `removed` is believed until a leader is heard, so it must not overtake an older append.
+ */
+export function laneOf(type: Message['type']): Lane {
+  switch (type) {
+    case 'pre-vote':
+    case 'pre-vote-reply':
+    case 'vote':
+    case 'vote-reply':
+    case 'heartbeat':
+    case 'heartbeat-reply':
+    case 'timeout-now':
+      return 'heartbeat';
+    case 'append':
+    case 'append-reply':
+    case 'removed':
+    case 'catch-up':
+    case 'catch-up-reply':
+      return 'control';
+    default:
+      return assertNever(type, 'message');
+  }
 }
 
 const CODES = {

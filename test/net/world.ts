@@ -4,6 +4,7 @@ import {
   createMemoryLogger,
   createSeededRng,
   type MemoryLogger,
+  type Network,
   type NodeId,
   nodeId,
   VirtualClock,
@@ -33,6 +34,8 @@ export interface ProcessOptions {
   readonly fingerprint?: string;
   readonly protocolVersion?: number;
   readonly kind?: Peer['kind'];
+  /** What the process uses in place of its own view of the network. */
+  readonly through?: (network: Network) => Network;
 }
 
 export class World {
@@ -54,6 +57,7 @@ export class World {
   /** A process that does not listen. */
   create(name: string, options: ProcessOptions = {}): Process {
     const logger = createMemoryLogger(this.clock);
+    const network = this.network.node(name);
     const rpc = createRpc({
       self: { name, kind: options.kind ?? 'node', bootEpoch: options.bootEpoch ?? 1 },
       cluster: options.cluster ?? 'test',
@@ -61,7 +65,7 @@ export class World {
       ...(options.protocolVersion === undefined
         ? {}
         : { protocolVersion: options.protocolVersion }),
-      network: this.network.node(name),
+      network: options.through?.(network) ?? network,
       clock: this.clock,
       logger,
     });

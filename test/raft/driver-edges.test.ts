@@ -1,6 +1,6 @@
 /** What a driver does with what it should never get, and with calls at the wrong moment. */
 import t from 'tap';
-import { RAFT_NOTICE } from '../../src/raft/index.js';
+import { encodeMessage, type Message, RAFT_NOTICE } from '../../src/raft/index.js';
 import { DriverWorld } from './driver-world.js';
 
 const WAIT = { timeoutMs: 2_000 };
@@ -19,6 +19,27 @@ t.test('notices that are no messages are logged and dropped', async (t) => {
   t.equal(bad.length, 5);
   t.match(bad[0], { fields: { from: follower.name, error: { code: 'PROTOCOL' } } });
   await world.commit(leader, 'all is well');
+  await world.stopAll();
+});
+
+t.test('heartbeats and votes leave on a lane of their own, appends do not', async (t) => {
+  const codeOf = (message: Message) => encodeMessage(message).args[0];
+  const heartbeat = codeOf({ type: 'heartbeat', term: 1, commit: 0, read: 0 });
+  const vote = codeOf({ type: 'vote', term: 1, lastIndex: 0, lastTerm: 0, transfer: false });
+  const entries = { prevIndex: 0, prevTerm: 0, commit: 0, entries: [] };
+  const append = codeOf({ type: 'append', term: 1, ...entries });
+  const world = new DriverWorld('lanes');
+  const lanes = new Map<unknown, Set<string | undefined>>();
+  world.hub.filter = (_from, _to, [code], _bytes, lane) => {
+    lanes.set(code, (lanes.get(code) ?? new Set()).add(lane));
+    return true;
+  };
+  await world.startAll();
+  await world.commit(await world.leader(), 'a');
+  await world.clock.advanceSettled(200);
+  t.same(lanes.get(heartbeat), new Set(['heartbeat']));
+  t.same(lanes.get(vote), new Set(['heartbeat']));
+  t.same(lanes.get(append), new Set(['control']));
   await world.stopAll();
 });
 

@@ -1,7 +1,13 @@
 import t from 'tap';
 import { createSeededRng, isIdunnoError } from '../../src/base/index.js';
-import { decode, encode, type Wire } from '../../src/net/index.js';
-import { decodeMessage, type Entry, encodeMessage, type Message } from '../../src/raft/index.js';
+import { decode, encode, type Lane, type Wire } from '../../src/net/index.js';
+import {
+  decodeMessage,
+  type Entry,
+  encodeMessage,
+  laneOf,
+  type Message,
+} from '../../src/raft/index.js';
 
 const NOTHING = new Uint8Array(0);
 const BIG = Number.MAX_SAFE_INTEGER;
@@ -50,6 +56,27 @@ function overTheWire(message: Message): Message {
 
 t.test('every message arrives as it was sent', (t) => {
   for (const message of MESSAGES) t.same(overTheWire(message), message, message.type);
+  t.end();
+});
+
+t.test('what keeps or makes a leader overtakes appends, and nothing else does', (t) => {
+  const lanes: Readonly<Record<Message['type'], Lane>> = {
+    'pre-vote': 'heartbeat',
+    'pre-vote-reply': 'heartbeat',
+    vote: 'heartbeat',
+    'vote-reply': 'heartbeat',
+    heartbeat: 'heartbeat',
+    'heartbeat-reply': 'heartbeat',
+    'timeout-now': 'heartbeat',
+    append: 'control',
+    'append-reply': 'control',
+    removed: 'control',
+    'catch-up': 'control',
+    'catch-up-reply': 'control',
+  };
+  for (const [type, lane] of Object.entries(lanes)) {
+    t.equal(laneOf(type as Message['type']), lane, type);
+  }
   t.end();
 });
 

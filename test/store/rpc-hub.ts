@@ -19,6 +19,7 @@ import {
   decode,
   encode,
   type Handler,
+  type Lane,
   type NoticeHandler,
   type Peer,
   type PeerEvents,
@@ -33,7 +34,8 @@ export class RpcHub {
   readonly nodes = new Map<string, HubRpc>();
   readonly #cut = new Set<string>();
   /** Called for each notice; returning false loses it. */
-  filter: (from: string, to: string, args: readonly Wire[], bytes: number) => boolean = () => true;
+  filter: (from: string, to: string, args: readonly Wire[], bytes: number, lane?: Lane) => boolean =
+    () => true;
   /** How long a notice, a call or an answer takes; different answers reorder them. */
   latency: () => Ms = () => LATENCY_MS;
 
@@ -191,8 +193,14 @@ export class HubRpc implements Rpc {
     return handler(args, body, context);
   }
 
-  notify(to: NodeId, method: string, args: readonly Wire[], body = new Uint8Array(0)): void {
-    if (this.isFrozen || !this.#hub.filter(this.peer.name, to, args, body.length)) return;
+  notify(
+    to: NodeId,
+    method: string,
+    args: readonly Wire[],
+    body = new Uint8Array(0),
+    lane?: Lane,
+  ): void {
+    if (this.isFrozen || !this.#hub.filter(this.peer.name, to, args, body.length, lane)) return;
     const wire = decode(encode(args)) as readonly Wire[];
     const copy = body.slice();
     this.#hub.carry(this.peer.name, to, (rpc) => {
