@@ -99,9 +99,9 @@ class Reader {
       case 0xc6:
         return this.#binary(this.#unsigned(1 << (type - 0xc4)));
       case 0xca:
-        return this.#bytes.readFloatBE(this.#take(4));
+        return this.#float(this.#bytes.readFloatBE(this.#take(4)));
       case 0xcb:
-        return this.#bytes.readDoubleBE(this.#take(8));
+        return this.#float(this.#bytes.readDoubleBE(this.#take(8)));
       case 0xcc: // uint 8, 16, 32
       case 0xcd:
       case 0xce:
@@ -150,6 +150,14 @@ class Reader {
     const number = Number(value);
     if (!Number.isSafeInteger(number)) throw malformed(`${value} is beyond 2^53`);
     return number;
+  }
+
+  /** As a float, too, an integer beyond 2^53 could not be passed on: `encode` asserts it. */
+  #float(value: number): number {
+    if (!Number.isSafeInteger(value) && Number.isInteger(value)) {
+      throw malformed(`${value} is beyond 2^53`);
+    }
+    return value;
   }
 
   #binary(length: number): Uint8Array {
