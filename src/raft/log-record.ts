@@ -22,7 +22,7 @@
  * Decoders return a sentence instead of a value for what is broken: the caller knows the place.
  */
 
-import { crc32c, type LogIndex, nodeId, type Term } from '../base/index.js';
+import { crc32c, type LogIndex, type NodeId, nodeId, type Term } from '../base/index.js';
 import { confFromWire, confToWire } from './conf.js';
 import type { Entry, EntryKind, HardState, SnapshotMeta } from './types.js';
 
@@ -115,14 +115,13 @@ export function decodeEntryRecord(
   if (kind === undefined) return { broken: `its kind ${record[5]} is unknown` };
   const found = readU64(record, 6);
   if (found !== index) return { broken: `it says that it is entry ${found}` };
-  const entry: Entry = {
-    index,
-    term: readU64(record, 14),
-    kind,
-    timeMs: record.readDoubleBE(30),
-    data: record.subarray(ENTRY_HEADER_BYTES),
-  };
-  return { value: { entry, prevTerm: readU64(record, 22) } };
+  const [term, prevTerm] = [readU64(record, 14), readU64(record, 22)];
+  const timeMs = record.readDoubleBE(30);
+  if (!areCounts(index, term, prevTerm) || !isTime(timeMs)) {
+    return { broken: 'its numbers are none of ours' };
+  }
+  const data = record.subarray(ENTRY_HEADER_BYTES);
+  return { value: { entry: { index, term, kind, timeMs, data }, prevTerm } };
 }
 
 export function encodeSummary(summary: Summary): Buffer {
@@ -146,25 +145,63 @@ export function decodeSummary(bytes: Uint8Array): Decoded<Summary> {
   if (crc32c(buffer.subarray(CHECKSUM_BYTES)) !== buffer.readUInt32BE(0)) {
     return { broken: 'its checksum does not match its bytes' };
   }
-  // The checksum vouches for our own encoder: only the version can differ.
-  const [version, hard, snapshot, last] = JSON.parse(buffer.toString('utf8', CHECKSUM_BYTES)) as [
-    number,
-    [Term, string | null],
-    [LogIndex, Term, unknown],
-    [LogIndex, Term, number],
+  // A checksum does not say whose bytes these are: a record of an entry, in this place, has one too.
+  const [version, ...rest] = listOf(parsedJson(buffer.toString('utf8', CHECKSUM_BYTES)));
+  if (version !== SUMMARY_VERSION) return { broken: 'it is of another format' };
+  return summaryOf(rest) ?? { broken: 'its fields are none of ours' };
+}
+
+function summaryOf(fields: readonly unknown[]): Decoded<Summary> | undefined {
+  const [[term, voted], [index, snapshotTerm, members], [lastIndex, lastTerm, seq]] = [
+    listOf(fields[0]),
+    listOf(fields[1]),
+    listOf(fields[2]),
   ];
-  if (version !== SUMMARY_VERSION) return { broken: `it is of format ${version}` };
-  const conf = confFromWire(snapshot[2]);
+  const numbers = [term, index, snapshotTerm, lastIndex, lastTerm, seq];
+  const vote = voted === null ? undefined : nameOf(voted);
+  if (!areCounts(...numbers) || (vote === undefined && voted !== null)) return undefined;
+  const conf = confFromWire(members);
   if (conf === undefined) return { broken: 'its members cannot be read' };
   return {
     value: {
-      hardState: { term: hard[0], vote: hard[1] === null ? undefined : nodeId(hard[1]) },
-      snapshot: { index: snapshot[0], term: snapshot[1], conf },
-      lastIndex: last[0],
-      lastTerm: last[1],
-      seq: last[2],
+      hardState: { term: Number(term), vote },
+      snapshot: { index: Number(index), term: Number(snapshotTerm), conf },
+      lastIndex: Number(lastIndex),
+      lastTerm: Number(lastTerm),
+      seq: Number(seq),
     },
   };
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** Undefined where it is not the name of a node. */
+export function nameOf(value: unknown): NodeId | undefined {
+  try {
+    return typeof value === 'string' ? nodeId(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The state machine's time never goes back: one that no clock shows would be there to stay. */
+export function isTime(ms: number): boolean {
+  return Math.abs(ms) <= Number.MAX_SAFE_INTEGER;
+}
+
+/** Terms, indexes and sequence numbers: integers in [0, 2^53). */
+export function areCounts(...values: readonly unknown[]): boolean {
+  return values.every((value) => Number.isSafeInteger(value) && Number(value) >= 0);
 }
 
 export function writeU64(buffer: Buffer, value: number, at: number): void {

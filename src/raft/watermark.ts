@@ -19,11 +19,10 @@ import {
   type LogIndex,
   type Ms,
   type NodeId,
-  nodeId,
   type Term,
   type Timer,
 } from '../base/index.js';
-import { readU64, writeU64 } from './log-record.js';
+import { areCounts, nameOf, readU64, writeU64 } from './log-record.js';
 
 export interface WatermarkState {
   readonly term: Term;
@@ -198,12 +197,11 @@ export function decodeSlot(bytes: Uint8Array): WatermarkState | undefined {
   const slot = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (crc32c(slot.subarray(0, CHECKSUM_AT)) !== slot.readUInt32BE(CHECKSUM_AT)) return undefined;
   if (slot.readUInt32BE(0) !== MAGIC || slot[4] !== VERSION) return undefined;
+  const [term, lastIndex] = [readU64(slot, 8), readU64(slot, 16)];
+  const [lastTerm, seq] = [readU64(slot, 24), readU64(slot, 32)];
   const voteBytes = slot[5] ?? 0;
-  return {
-    term: readU64(slot, 8),
-    vote: voteBytes === 0 ? undefined : nodeId(slot.toString('utf8', VOTE_AT, VOTE_AT + voteBytes)),
-    lastIndex: readU64(slot, 16),
-    lastTerm: readU64(slot, 24),
-    seq: readU64(slot, 32),
-  };
+  const vote = nameOf(slot.toString('utf8', VOTE_AT, VOTE_AT + voteBytes));
+  const isVoteSound = voteBytes === 0 || vote !== undefined;
+  if (!areCounts(term, lastIndex, lastTerm, seq) || !isVoteSound) return undefined;
+  return { term, vote, lastIndex, lastTerm, seq };
 }
