@@ -8,7 +8,7 @@
  */
 import { assertNever, IdunnoError } from '../base/index.js';
 import type { Lane, Wire } from '../net/index.js';
-import { entryKindCode, entryKindOf, readU64, writeU64 } from './log-record.js';
+import { entryKindCode, entryKindOf, isTime, readU64, writeU64 } from './log-record.js';
 import type { Entry, Message } from './types.js';
 
 /** The one notice of Raft. */
@@ -190,6 +190,7 @@ function decodeEntries(
   head: { term: number; prevIndex: number; prevTerm: number },
 ): Entry[] {
   if (count > ENTRIES_MAX) throw refuse(`${count} entries; at most ${ENTRIES_MAX}`);
+  if (!Number.isSafeInteger(head.prevIndex + count)) throw refuse('entries beyond 2^53');
   const body = owned(bytes);
   const entries: Entry[] = [];
   let at = 0;
@@ -200,7 +201,7 @@ function decodeEntries(
     const kind = entryKindOf(body[at + 4] ?? 0);
     const term = readU64(body, at + 5);
     const timeMs = body.readDoubleBE(at + 13);
-    if (kind === undefined || end > body.length || !Number.isFinite(timeMs)) {
+    if (kind === undefined || end > body.length || !isTime(timeMs)) {
       throw refuse(`a damaged entry ${nth}`);
     }
     if (!(term >= prevTerm && term <= head.term)) {
