@@ -258,7 +258,9 @@ export const compactResults: Command = (tx, args, context) => {
     if (tx.get(jobs, [id]) === undefined) throw jobNotFound(id);
     return given;
   }
-  assert(given <= job.segments, `segment ${given} of job ${id}, which has ${job.segments}`);
+  if (given > job.segments) {
+    throw badArgument(`segment ${given} of job ${id}, which has ${job.segments}`);
+  }
   const row = {
     file: parseText(args[2], 'the name of a result file', 1024),
     version: parseCount(args[3], 'the version of a result file'),
