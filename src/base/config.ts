@@ -59,12 +59,18 @@ export function parseClusterConfig(
   options: ConfigOptions = {},
 ): ClusterConfig {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    // Its warnings go past us to stderr, and are about keys that are refused anyway.
+    logLevel: 'error',
+  });
   if (document.errors.length > 0) {
     const problems = document.errors.map((e) => ({ offset: e.pos[0], text: e.message }));
     throw badConfig(path, problems, lines);
   }
-  const parsed = configSchema.safeParse(document.toJS() ?? {});
+  const value = contentOf(document, path, lines);
+  const parsed = configSchema.safeParse(value ?? {});
   const findings: Finding[] = parsed.success
     ? checkFile(parsed.data)
     : shapeFindings(parsed.error, document);
@@ -74,7 +80,7 @@ export function parseClusterConfig(
     findings.push(...checkConfig(config));
   } else {
     // The rules that need no more than names, hosts and ports, so that one run shows them too.
-    findings.push(...checkFile(salvage(document.toJS())));
+    findings.push(...checkFile(salvage(value)));
   }
   const located = findings.map((f) => ({ ...f, offset: offsetOf(document, f.path) }));
   const problems = located.filter((f) => f.isWarning !== true);
@@ -83,6 +89,16 @@ export function parseClusterConfig(
     options.onWarning?.(`${place(path, warning.offset, lines)}: ${warning.text}`);
   }
   return config;
+}
+
+/** YAML whose parts do not fit (a merge of what is no map, aliases without end) has no value. */
+function contentOf(document: Document, path: string, lines: LineCounter): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw badConfig(path, [{ offset: 0, text }], lines);
+  }
 }
 
 /** The file that reads back as this config. */

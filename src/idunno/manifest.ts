@@ -93,7 +93,12 @@ export function validateManifest(text: string): ModelManifest | readonly Manifes
     return [{ line: undefined, text: `it is longer than ${MANIFEST_BYTES_MAX} bytes` }];
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    // Its warnings go past us to stderr, and are about keys that are refused anyway.
+    logLevel: 'error',
+  });
   if (document.errors.length > 0) {
     return document.errors.map(({ message, pos }) => ({
       line: lines.linePos(pos[0]).line,
@@ -108,7 +113,13 @@ export function validateManifest(text: string): ModelManifest | readonly Manifes
     }
     return undefined;
   };
-  const value: unknown = document.toJS({ maxAliasCount: 20 });
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 20 });
+  } catch (error) {
+    // Parts that do not fit: a merge of what is no map, aliases without end.
+    return [{ line: undefined, text: error instanceof Error ? error.message : String(error) }];
+  }
   const parsed = schema.safeParse(value);
   const problems = parsed.success
     ? []
