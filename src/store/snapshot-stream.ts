@@ -74,6 +74,7 @@ export async function* decodeSnapshot(
     const keyBytes = head.readUInt32BE(0);
     const valueBytes = head.readUInt32BE(4);
     if (keyBytes === 0) {
+      if (valueBytes !== 0) throw corrupt(`row ${count + 1} has no key`);
       await checkTrailer(reader, hash, count);
       return;
     }
