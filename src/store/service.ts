@@ -74,6 +74,8 @@ interface Leading {
 /** May be called more than once for one call of a client: make it idempotent. */
 export type LeaderMethod = (args: readonly Wire[], context: LeaderContext) => Promise<Wire> | Wire;
 
+/** Several round trips of writes; nobody misses a lease or a repair for so long. */
+const DUTIES_AFTER_MS: Ms = 15;
 /** Default patience of a call. */
 export const STORE_TIMEOUT_MS: Ms = 10_000;
 
@@ -238,15 +240,15 @@ export class StoreService implements LocalStore {
     const waiting = [...this.#duties];
     const stop = new AbortController();
     this.#leading = { term, stop, waiting, isTakenUp: false, nextDuty: undefined };
-    this.#takeUpNext(this.#leading);
+    this.#takeUpNext(this.#leading, DUTIES_AFTER_MS);
   }
 
   /**
-   * One duty per turn, from the next turn on: each begins with work that takes milliseconds, and
-   * what clients have been waiting for since the last leader must not wait for that as well.
+   * One duty per turn, and the first after a moment: each begins with work that takes milliseconds,
+   * and what clients have been waiting for since the last leader must not wait for that as well.
    */
-  #takeUpNext(leading: Leading): void {
-    leading.nextDuty ??= this.#parts.clock.setTimer(0, () => {
+  #takeUpNext(leading: Leading, afterMs: Ms = 0): void {
+    leading.nextDuty ??= this.#parts.clock.setTimer(afterMs, () => {
       leading.nextDuty = undefined;
       leading.waiting.shift()?.lead(leading.term, leading.stop.signal);
       if (leading.waiting.length > 0) this.#takeUpNext(leading);

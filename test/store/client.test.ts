@@ -334,6 +334,8 @@ t.test('leader methods and duties', async (t) => {
     await world.start();
     for (let round = 0; round < 4; round += 1) {
       const leader = await world.leader();
+      // Duties begin a moment after the leadership.
+      await world.clock.advanceSettled(50);
       t.same([...on], [leader.name]);
       await world.run(leader.on.driver.transferLeadership());
       await world.clock.advanceSettled(50);
