@@ -208,19 +208,10 @@ class NetworkRpc implements RpcServer, LinkHost {
     for (const peer of this.#peers.values()) peer.close();
     const ended = [...this.#links].map((link) => this.#endLink(link));
     await Promise.all(ended);
-    await this.#dialsEnded();
+    // What is being dialled closes itself as soon as it is greeted; a dead address is not waited for.
+    const dialled = Promise.allSettled(this.#dials);
+    await withTimeout(this.clock, dialled, CLOSE_TIMEOUT_MS, 'closing').catch(() => undefined);
     await Promise.all(this.#listeners.map((listener) => listener.close()));
-  }
-
-  /** What is being dialled closes itself as soon as it is greeted; a dead address is not waited for. */
-  #dialsEnded(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.clock.setTimer(CLOSE_TIMEOUT_MS, resolve);
-      void Promise.allSettled(this.#dials).then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
   }
 
   #endLink(link: Link): Promise<void> {
