@@ -4,6 +4,7 @@
  * with a typed error; nothing else, and in bounded time and memory.
  */
 import { parseArgs } from 'node:util';
+import { optionsOrUsage } from '../drills/lib/options-or-usage.js';
 import { createReport, describeTargets, type Report, target } from '../src/base/index.js';
 import { keepInCorpus } from './corpus.js';
 import { caseOf } from './engine.js';
@@ -62,16 +63,8 @@ function readOptions(args: readonly string[]): Options | string {
 }
 
 async function main(): Promise<number> {
-  let options: Options | string;
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    options = error instanceof Error ? error.message : String(error);
-  }
-  if (typeof options === 'string') {
-    process.stderr.write(`${options}\n${USAGE}\n`);
-    return 2;
-  }
+  const options = optionsOrUsage(readOptions, USAGE);
+  if (options === undefined) return 2;
   const results: FuzzResult[] = [];
   for (const each of options.chosen) results.push(await runTarget(each, options));
   const report = judge(options, results);

@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { optionsOrUsage } from '../drills/lib/options-or-usage.js';
 import { createReport, describeTargets, type Report, target } from '../src/base/index.js';
 import { CATALOGUE } from './catalogue.js';
 import { renderTable, replaceRows } from './table.js';
@@ -62,16 +63,8 @@ function readOptions(args: readonly string[]): Options | string {
 }
 
 async function main(): Promise<number> {
-  let options: Options | string;
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    options = error instanceof Error ? error.message : String(error);
-  }
-  if (typeof options === 'string') {
-    process.stderr.write(`${options}\n${USAGE}\n`);
-    return 2;
-  }
+  const options = optionsOrUsage(readOptions, USAGE);
+  if (options === undefined) return 2;
   const { report, trials } = await run(options);
   const table = renderTable(trials);
   if (options.isWritten && report.ok) writeTable(table);
